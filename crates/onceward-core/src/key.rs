@@ -1,0 +1,253 @@
+//! The client's name for one logical action, and how it travels (K1, K2, K7).
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{fmt, time::Duration};
+
+use sfv::{BareItem, Item, Parser};
+use zeroize::Zeroizing;
+
+use crate::time::Timestamp;
+
+/// The longest key in characters (K2); what Stripe and draft-ietf-httpapi-idempotency-key-header-07 implementations accept.
+pub const KEY_CHARS_MAX: usize = 255;
+
+/// How far in the future a key's own time of issue may lie before it is refused (K7).
+pub const KEY_SKEW_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// An idempotency key: 1 to 255 visible ASCII characters (K2).
+///
+/// A key can be a capability, so it has no `Display` and its `Debug` says nothing (K6).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key(Zeroizing<Box<str>>);
+
+impl Key {
+    /// Takes an unquoted key.
+    ///
+    /// # Errors
+    /// Says which rule of K2 it breaks.
+    pub fn new(text: &str) -> Result<Self, KeyInvalid> {
+        if text.is_empty() {
+            return Err(KeyInvalid::Empty);
+        }
+        if text.len() > KEY_CHARS_MAX {
+            return Err(KeyInvalid::TooLong);
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(KeyInvalid::NotVisibleAscii);
+        }
+        Ok(Self(Zeroizing::new(text.into())))
+    }
+
+    /// Reads one field value: a structured-field String (RFC 9651) or the bare text; both name the same key (K1).
+    ///
+    /// # Errors
+    /// Lists, parameters and every structured type but String are refused, never guessed at.
+    pub fn from_field(value: &[u8]) -> Result<Self, KeyInvalid> {
+        let value = value.trim_ascii();
+        if value.first() == Some(&b'"') {
+            let item: Item = Parser::new(value).parse().or(Err(KeyInvalid::Malformed))?;
+            if !item.params.is_empty() {
+                return Err(KeyInvalid::Parameters);
+            }
+            return match &item.bare_item {
+                BareItem::String(text) => Self::new(text.as_str()),
+                _ => Err(KeyInvalid::Malformed),
+            };
+        }
+        if value.contains(&b',') {
+            return Err(KeyInvalid::List);
+        }
+        if value.contains(&b';') {
+            return Err(KeyInvalid::Parameters);
+        }
+        if value.contains(&b'"') {
+            return Err(KeyInvalid::Malformed);
+        }
+        Self::new(core::str::from_utf8(value).or(Err(KeyInvalid::NotVisibleAscii))?)
+    }
+
+    /// The key's text, for deriving digests. It belongs in no log line, metric or message.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// When the key says that it was issued: UUIDv7 (RFC 9562) or ULID.
+    ///
+    /// `None` for every other form. A ULID's text could be an order number by chance, so it counts only with a letter in it and
+    /// a time between 2016 (the format's first year) and 2100.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<Timestamp> {
+        uuid_v7_ms(&self.0).or_else(|| ulid_ms(&self.0)).map(Timestamp::from_ms)
+    }
+
+    /// Refuses a key that claims to come from the future (K7).
+    ///
+    /// # Errors
+    /// [`KeyInvalid::FromTheFuture`] when its time of issue is more than [`KEY_SKEW_MAX`] ahead of `now`.
+    pub fn check_issue(&self, now: Timestamp) -> Result<(), KeyInvalid> {
+        match self.issued_at() {
+            Some(issued) if issued > now.after(KEY_SKEW_MAX) => Err(KeyInvalid::FromTheFuture),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// The field names that may carry a key (K1), all lower-case; the first is what the site's own protocol uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carriers(Vec<Box<str>>);
+
+impl Carriers {
+    /// Carriers by lower-case field name.
+    #[must_use]
+    pub fn new(names: &[&str]) -> Self {
+        Self(names.iter().map(|name| name.to_ascii_lowercase().into_boxed_str()).collect())
+    }
+
+    /// `Idempotency-Key` alone, as the IETF draft has it.
+    #[must_use]
+    pub fn ietf() -> Self {
+        Self::new(&["idempotency-key"])
+    }
+
+    /// `x-idem-key`, which a user of the forward proxy stamps on a request (B1).
+    #[must_use]
+    pub fn forward_proxy() -> Self {
+        Self::new(&["x-idem-key"])
+    }
+
+    /// Whether `name` (lower-case) carries a key.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|carrier| &**carrier == name)
+    }
+
+    /// Finds the key among a request's fields (names lower-case).
+    ///
+    /// # Errors
+    /// A carrier sent twice, two carriers, a carrier named in `Connection`, or its name with an underscore (which some servers
+    /// fold into the real one) is refused: each is read differently by different servers (K1, K2).
+    pub fn read<'a>(
+        &self,
+        fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<Option<Key>, KeyInvalid> {
+        let mut found: Option<(&str, Key)> = None;
+        for (name, value) in fields {
+            if self.contains(name) {
+                let key = Key::from_field(value)?;
+                match &found {
+                    None => found = Some((name, key)),
+                    Some((earlier, _)) if *earlier == name => return Err(KeyInvalid::Repeated),
+                    Some((_, earlier)) if *earlier == key => {}
+                    Some(_) => return Err(KeyInvalid::CarriersDisagree),
+                }
+            } else if name == "connection" {
+                if self.named_in(value) {
+                    return Err(KeyInvalid::NamedInConnection);
+                }
+            } else if name.contains('_') && self.contains(&name.replace('_', "-")) {
+                return Err(KeyInvalid::Underscore);
+            }
+        }
+        Ok(found.map(|(_, key)| key))
+    }
+
+    /// Whether a `Connection` value names a carrier, which would make the key hop-by-hop (RFC 9110, 7.6.1).
+    fn named_in(&self, connection: &[u8]) -> bool {
+        connection
+            .split(|byte| *byte == b',')
+            .any(|option| self.0.iter().any(|name| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes())))
+    }
+}
+
+/// Why a key is refused with 400 `key-invalid`. The text never holds the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyInvalid {
+    /// No character.
+    Empty,
+    /// More than [`KEY_CHARS_MAX`] characters.
+    TooLong,
+    /// A space, a control character or anything outside ASCII.
+    NotVisibleAscii,
+    /// A quoted string that RFC 9651 does not allow, or a stray quote.
+    Malformed,
+    /// A list of keys.
+    List,
+    /// Parameters behind the key.
+    Parameters,
+    /// The field stands twice.
+    Repeated,
+    /// Two carriers with two keys.
+    CarriersDisagree,
+    /// `Connection` names the carrier.
+    NamedInConnection,
+    /// The carrier's name with an underscore.
+    Underscore,
+    /// The key came in a trailer, after the request could have been acted on.
+    InTrailer,
+    /// Its time of issue is over five minutes ahead (K7).
+    FromTheFuture,
+}
+
+impl fmt::Display for KeyInvalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the key is empty",
+            Self::TooLong => "the key is longer than 255 characters",
+            Self::NotVisibleAscii => "the key has a character that is not visible ASCII",
+            Self::Malformed => "the key is not a structured-field String",
+            Self::List => "the field holds a list of keys",
+            Self::Parameters => "the key has parameters",
+            Self::Repeated => "the field was sent twice",
+            Self::CarriersDisagree => "two fields carry different keys",
+            Self::NamedInConnection => "the Connection field names the key's field",
+            Self::Underscore => "the field's name has an underscore in place of a hyphen",
+            Self::InTrailer => "the key came in a trailer",
+            Self::FromTheFuture => "the key's time of issue is over five minutes in the future",
+        })
+    }
+}
+
+impl core::error::Error for KeyInvalid {}
+
+/// The 48-bit millisecond time of a UUIDv7 (RFC 9562, 5.7) in its 36-character form.
+fn uuid_v7_ms(text: &str) -> Option<u64> {
+    let bytes = text.as_bytes();
+    let well_formed = bytes.len() == 36
+        && bytes.iter().enumerate().all(|(index, byte)| match index {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            14 => *byte == b'7',
+            19 => matches!(byte, b'8' | b'9' | b'a' | b'b' | b'A' | b'B'),
+            _ => byte.is_ascii_hexdigit(),
+        });
+    if !well_formed {
+        return None;
+    }
+    let high = u64::from_str_radix(text.get(..8)?, 16).ok()?;
+    let low = u64::from_str_radix(text.get(9..13)?, 16).ok()?;
+    Some(high << 16 | low)
+}
+
+/// 2016-01-01 and 2100-01-01 in milliseconds: outside of these a 26-character text is not taken for a ULID.
+const ULID_MS: core::ops::Range<u64> = 1_451_606_400_000..4_102_444_800_000;
+
+/// The 48-bit millisecond time of a ULID in its canonical, upper-case form.
+fn ulid_ms(text: &str) -> Option<u64> {
+    const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let digit = |byte: &u8| CROCKFORD.iter().position(|symbol| symbol == byte);
+    let bytes = text.as_bytes();
+    let well_formed = bytes.len() == 26
+        && bytes.iter().all(|byte| digit(byte).is_some())
+        && bytes.iter().any(u8::is_ascii_alphabetic);
+    if !well_formed {
+        return None;
+    }
+    let ms = bytes.iter().take(10).try_fold(0_u64, |ms, byte| Some(ms << 5 | digit(byte)? as u64))?;
+    ULID_MS.contains(&ms).then_some(ms)
+}

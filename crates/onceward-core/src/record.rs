@@ -1,0 +1,736 @@
+//! What is remembered of one key, and every decision about it (L, T, D5).
+//!
+//! [`Record::on`] is the only place where the life of a key is decided. Stores call it inside their atomic section and write back
+//! what it returns; the engine acts on the [`Decision`]. Nobody else matches on a state to decide what may run.
+
+use alloc::vec::Vec;
+use core::{fmt, time::Duration};
+
+use crate::{
+    fingerprint::{Fingerprint, Version},
+    time::Timestamp,
+};
+
+/// A record's fencing token: higher at each new holder, from a source that never goes back (L14).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+/// The random name of one try at executing, so that a repeated store operation finds itself (L11, L14).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttemptId(pub [u8; 16]);
+
+impl fmt::Debug for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AttemptId({self})")
+    }
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Who executes: the token and the name, both checked at every step (L14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Attempt {
+    /// The fencing token that the store handed out with the claim.
+    pub epoch: Epoch,
+    /// The name that the claimant chose.
+    pub id: AttemptId,
+}
+
+/// An outcome as it is stored: encoded and sealed by the engine, opaque to the rules and to every store (S4).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed(pub Vec<u8>);
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}
+
+/// What a route decided for the life of one record, fixed when it is claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long a claim holds without being renewed.
+    pub lease: Duration,
+    /// What a lapsed lease means (L4).
+    pub on_lapse: OnLapse,
+    /// How long the outcome is kept from completion (T1).
+    pub retention: Duration,
+    /// How long the key is remembered after that (T1).
+    pub remember: Duration,
+    /// What a retry that meets an expired tombstone gets (T2).
+    pub after_retention: AfterRetention,
+    /// What another fingerprint under a known key gets (F6, B2).
+    pub on_mismatch: OnMismatch,
+}
+
+impl Terms {
+    /// How long a released key's record stays: to repeat its answer (L11), or to raise the alarm of L13.
+    fn memory_of_absence(&self, overruled: Option<Attempt>) -> Duration {
+        if overruled.is_some() { self.remember } else { self.retention }
+    }
+}
+
+/// What a lapsed lease means (L4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLapse {
+    /// The effect may have happened: in doubt.
+    Doubt,
+    /// The handler is safe to run again: transactional mode, or an origin that itself honours the key.
+    Execute,
+}
+
+/// What a retry that meets an expired tombstone gets (T2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterRetention {
+    /// 409 `key-expired`.
+    Refuse,
+    /// It runs as new; a named choice for peers that need it.
+    Execute,
+}
+
+/// What another fingerprint under a known key gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMismatch {
+    /// 422 `key-reused`, whatever the state (F6).
+    Refuse,
+    /// The first one's answer: the key denotes one action whose body drifted between renderings (B2).
+    Replay,
+}
+
+/// What is remembered of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What was asked; `None` until an attempt claimed the key.
+    pub fingerprint: Option<Fingerprint>,
+    /// The highest epoch that was ever granted on this record.
+    pub epoch: Epoch,
+    /// Where its life stands.
+    pub state: State,
+    /// When it entered that state.
+    pub since: Timestamp,
+    /// What its route decided at the claim; `None` until an attempt claimed the key.
+    pub terms: Option<Terms>,
+    /// The attempt that a verdict of absence overruled; if that one answers after all, an alarm is due (L13).
+    pub overruled: Option<Attempt>,
+}
+
+/// Where a record's life stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Never claimed, or released with proof that nothing happened.
+    Absent,
+    /// An effect runs, or is about to, under a lease.
+    Claimed {
+        /// Who runs it.
+        attempt: Attempt,
+        /// When the claim lapses unless renewed.
+        lease_until: Timestamp,
+    },
+    /// The effect is over and its answer known.
+    Done {
+        /// Who ran it.
+        attempt: Attempt,
+        /// The answer; `None` where a person only vouched that the effect happened.
+        outcome: Option<Sealed>,
+        /// How it became known.
+        how: Settlement,
+        /// When the answer goes and a tombstone stays (T1).
+        expires_at: Timestamp,
+    },
+    /// The effect may or may not have happened, and nobody knows yet.
+    InDoubt {
+        /// Who ran it.
+        attempt: Attempt,
+        /// What made it doubtful.
+        reason: DoubtReason,
+        /// Whether its owner cancelled it meanwhile (D5).
+        interest: Interest,
+    },
+    /// The answer is gone, the key is remembered.
+    Tombstone {
+        /// Why there is no answer.
+        kind: TombstoneKind,
+        /// When the key is forgotten, too.
+        forget_at: Timestamp,
+    },
+}
+
+/// How an effect became known to be over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Its holder saw the answer.
+    Answered,
+    /// Its holder saw the answer after the record had fallen into doubt (L13).
+    AnsweredLate,
+    /// A resolver or a person found that it happened (D3).
+    Vouched,
+    /// A resolver or a person found that it happened more than once (D3).
+    Diverged,
+}
+
+/// What made an effect doubtful.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DoubtReason {
+    /// The request was sent and the connection broke before an answer.
+    NoAnswer,
+    /// The answer broke off.
+    AnswerCut,
+    /// A status that does not say whether the effect happened (O4): 502, 503 or 504, and 408 or 421 from behind a proxy.
+    AmbiguousStatus(u16),
+    /// The holder's own deadline passed (L12).
+    DeadlinePassed,
+    /// The lease lapsed (L4).
+    LeaseLapsed,
+    /// The process that held the claim is gone (L10).
+    HolderGone,
+    /// The program shut down before the work ended (L6).
+    ShutDown,
+    /// The handler panicked (O5).
+    Panicked,
+}
+
+impl DoubtReason {
+    /// The reason's stable name, for metrics, listings and the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoAnswer => "no-answer",
+            Self::AnswerCut => "answer-cut",
+            Self::AmbiguousStatus(_) => "ambiguous-status",
+            Self::DeadlinePassed => "deadline-passed",
+            Self::LeaseLapsed => "lease-lapsed",
+            Self::HolderGone => "holder-gone",
+            Self::ShutDown => "shut-down",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+/// Whether the owner still wants an effect that is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Nobody said otherwise.
+    Wanted,
+    /// Its owner cancelled it while it was in doubt (D5).
+    Abandoned,
+}
+
+/// Why a tombstone has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TombstoneKind {
+    /// Its retention passed (T1).
+    Expired,
+    /// It was cancelled before it ran (D5).
+    Cancelled,
+}
+
+/// What can happen to a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A request with this key arrived and would run as `attempt`.
+    Arrived {
+        /// The epoch that the store would grant, and the claimant's name.
+        attempt: Attempt,
+        /// What is asked.
+        fingerprint: Fingerprint,
+        /// What the route decides.
+        terms: Terms,
+    },
+    /// The holder works on (L3).
+    Renewed {
+        /// Who says so.
+        attempt: Attempt,
+    },
+    /// The holder has the answer.
+    Completed {
+        /// Who says so.
+        attempt: Attempt,
+        /// The answer.
+        outcome: Sealed,
+    },
+    /// The holder has proof that nothing happened (L5).
+    Released {
+        /// Who says so.
+        attempt: Attempt,
+    },
+    /// The holder cannot know what happened.
+    Doubted {
+        /// Who says so.
+        attempt: Attempt,
+        /// Why.
+        reason: DoubtReason,
+    },
+    /// The process that held the claim is known to be gone (L10).
+    HolderGone,
+    /// A resolver or a person found out (D3).
+    Resolved(Verdict),
+    /// The owner does not want it any more (D5); the tombstone stays for `remember`.
+    Cancelled {
+        /// How long the cancelled key is remembered.
+        remember: Duration,
+    },
+    /// The sweep passed by (T3).
+    Swept,
+}
+
+/// What a resolver or a person found out about an effect in doubt (D3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It happened, with this answer where one is known.
+    Happened(Option<Sealed>),
+    /// It did not happen and never will.
+    Absent,
+    /// It happened more than once.
+    Multiple(Option<Sealed>),
+    /// Nobody knows; this never turns into absence.
+    Unknown,
+}
+
+/// What to do about an event. Each names what the caller of the store may do next, and nothing else may be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The effect may run, once, as this attempt.
+    Execute(Attempt),
+    /// Give the stored answer. `drift` says whether the retry's fingerprint differs (B2).
+    Replay {
+        /// The answer; `None` where it was vouched for and never seen.
+        outcome: Option<Sealed>,
+        /// How long ago it was stored.
+        age: Duration,
+        /// Whether the retry asked for something else under the same key.
+        drift: Drift,
+    },
+    /// Another attempt runs; wait for it, or be refused `in-progress`.
+    Wait {
+        /// What is left of its lease.
+        lease_left: Duration,
+        /// Whether the retry asked for something else under the same key.
+        drift: Drift,
+    },
+    /// Refuse.
+    Refuse(Denial),
+    /// The record was made under another fingerprint version: compare under that one and arrive again (F1).
+    Compare(Version),
+    /// The lease runs until then.
+    Renewed(Timestamp),
+    /// It is so now, whether by this event or by an earlier copy of it (L11).
+    Settled,
+    /// The sender is not the holder: nothing changed, and only what the record says may be told (L2).
+    Stale(Alarm),
+    /// Nothing to do.
+    Unchanged,
+}
+
+/// Whether a retry asks for the same as the first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drift {
+    /// The fingerprints are equal.
+    Same,
+    /// They differ, and the route lets the key decide (B2).
+    Drifted,
+}
+
+/// Why an arrival, a verdict or a cancellation is refused by the record's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The key is known with another fingerprint (F6).
+    KeyReused,
+    /// The effect is in doubt since then (D1).
+    InDoubt {
+        /// Why.
+        reason: DoubtReason,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The effect still runs.
+    InProgress,
+    /// The answer's retention passed (T2).
+    Expired,
+    /// The key was cancelled (D5).
+    Cancelled,
+    /// There is no doubt to resolve.
+    NotInDoubt,
+}
+
+/// Whether a stale message is more than late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// It is merely late.
+    None,
+    /// An effect happened after a verdict of absence released its key: `effect-after-release` (L13).
+    EffectAfterRelease,
+}
+
+impl Record {
+    /// A key that was never claimed.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self {
+            fingerprint: None,
+            epoch: Epoch(0),
+            state: State::Absent,
+            since: Timestamp::from_ms(0),
+            terms: None,
+            overruled: None,
+        }
+    }
+
+    /// Whether a store may leave this record unwritten, or delete it: nothing would be lost.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        *self == Self::absent()
+    }
+
+    /// When time alone will change this record, so that a store can index what a sweep has to visit (T3).
+    ///
+    /// `None` for what never ages: in doubt (L7), and a claim that may simply run again.
+    #[must_use]
+    pub fn due_at(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Absent => self.terms.map(|terms| self.since.after(terms.memory_of_absence(self.overruled))),
+            State::Claimed { lease_until, .. } => match self.on_lapse() {
+                OnLapse::Doubt => Some(lease_until),
+                OnLapse::Execute => None,
+            },
+            State::Done { expires_at, .. } => Some(expires_at),
+            State::InDoubt { .. } => None,
+            State::Tombstone { forget_at, .. } => Some(forget_at),
+        }
+    }
+
+    /// Decides. The caller writes the returned record back in the same atomic step in which it read it.
+    ///
+    /// Every (state, event) pair is answered here; whatever is not known to allow execution denies it. A record that comes back equal
+    /// need not be written.
+    #[must_use]
+    pub fn on(self, event: Event, now: Timestamp) -> (Self, Decision) {
+        let record = self.aged(now);
+        match event {
+            Event::Arrived { attempt, fingerprint, terms } => record.arrived(attempt, fingerprint, terms, now),
+            Event::Renewed { attempt } => record.renewed(attempt, now),
+            Event::Completed { attempt, outcome } => record.completed(attempt, outcome, now),
+            Event::Released { attempt } => record.released(attempt, now),
+            Event::Doubted { attempt, reason } => record.doubted(attempt, reason, now),
+            Event::HolderGone => record.holder_gone(now),
+            Event::Resolved(verdict) => record.resolved(verdict, now),
+            Event::Cancelled { remember } => record.cancelled(remember, now),
+            Event::Swept => match record.on_lapse() {
+                OnLapse::Doubt => (record.lapsed_at(now), Decision::Unchanged),
+                OnLapse::Execute => (record, Decision::Unchanged),
+            },
+        }
+    }
+
+    /// What time alone does: an outcome past its retention leaves a tombstone, a tombstone past its time nothing (T1).
+    ///
+    /// A claim whose lease lapsed is not touched here: its own holder may still complete it, and who else finds it doubts it. Claims
+    /// and doubts never age out (L7).
+    fn aged(self, now: Timestamp) -> Self {
+        match self.state {
+            State::Absent if self.due_at().is_some_and(|due_at| now >= due_at) => Self::absent(),
+            State::Done { expires_at, .. } if now >= expires_at => {
+                let remember = self.terms.map_or(Duration::MAX, |terms| terms.remember);
+                let forget_at = expires_at.after(remember);
+                let state = State::Tombstone { kind: TombstoneKind::Expired, forget_at };
+                Self { state, since: expires_at, ..self }.aged(now)
+            }
+            State::Tombstone { forget_at, .. } if now >= forget_at => Self::absent(),
+            State::Absent
+            | State::Claimed { .. }
+            | State::Done { .. }
+            | State::InDoubt { .. }
+            | State::Tombstone { .. } => self,
+        }
+    }
+
+    fn arrived(
+        self,
+        attempt: Attempt,
+        fingerprint: Fingerprint,
+        terms: Terms,
+        now: Timestamp,
+    ) -> (Self, Decision) {
+        // Compared before the state is looked at, so that in flight, done and in doubt look the same to a stranger (F6).
+        let drift = match self.compare(&fingerprint, &terms) {
+            Ok(drift) => drift,
+            Err(decision) => return (self, decision),
+        };
+        match self.state {
+            State::Absent => self.claimed(attempt, fingerprint, terms, now),
+            State::Claimed { attempt: holder, lease_until } if holder.id == attempt.id => {
+                // A claim repeated after a lost answer (L11). Past its lease the claimant has given up already (L12).
+                if now < lease_until { (self, Decision::Execute(holder)) } else { self.lapsed(now) }
+            }
+            State::Claimed { lease_until, .. } if now < lease_until => {
+                let lease_left = lease_until.since(now);
+                (self, Decision::Wait { lease_left, drift })
+            }
+            State::Claimed { .. } => match self.on_lapse() {
+                OnLapse::Execute => self.claimed(attempt, fingerprint, terms, now),
+                OnLapse::Doubt => self.lapsed(now),
+            },
+            State::Done { ref outcome, .. } => {
+                let decision =
+                    Decision::Replay { outcome: outcome.clone(), age: now.since(self.since), drift };
+                (self, decision)
+            }
+            State::InDoubt { reason, .. } => {
+                let since = self.since;
+                (self, Decision::Refuse(Denial::InDoubt { reason, since }))
+            }
+            State::Tombstone { kind: TombstoneKind::Cancelled, .. } => {
+                (self, Decision::Refuse(Denial::Cancelled))
+            }
+            State::Tombstone { kind: TombstoneKind::Expired, .. } => match terms.after_retention {
+                AfterRetention::Refuse => (self, Decision::Refuse(Denial::Expired)),
+                AfterRetention::Execute => self.claimed(attempt, fingerprint, terms, now),
+            },
+        }
+    }
+
+    fn renewed(self, attempt: Attempt, now: Timestamp) -> (Self, Decision) {
+        match self.state {
+            // A lapsed lease is not revived: somebody may have been told that the record is in doubt (L12).
+            State::Claimed { attempt: holder, lease_until } if holder == attempt && now < lease_until => {
+                let lease = self.terms.map_or(Duration::ZERO, |terms| terms.lease);
+                let lease_until = now.after(lease).max(lease_until);
+                let state = State::Claimed { attempt, lease_until };
+                (Self { state, ..self }, Decision::Renewed(lease_until))
+            }
+            State::Claimed { attempt: holder, .. } if holder == attempt => {
+                (self.lapsed(now).0, Decision::Stale(Alarm::None))
+            }
+            State::Absent
+            | State::Claimed { .. }
+            | State::Done { .. }
+            | State::InDoubt { .. }
+            | State::Tombstone { .. } => (self, Decision::Stale(Alarm::None)),
+        }
+    }
+
+    fn completed(self, attempt: Attempt, outcome: Sealed, now: Timestamp) -> (Self, Decision) {
+        match self.state {
+            State::Claimed { attempt: holder, .. } if holder == attempt => {
+                (self.done(attempt, Some(outcome), Settlement::Answered, now), Decision::Settled)
+            }
+            State::InDoubt { attempt: holder, .. } if holder == attempt => {
+                (self.done(attempt, Some(outcome), Settlement::AnsweredLate, now), Decision::Settled)
+            }
+            State::Done { attempt: holder, how: Settlement::Answered | Settlement::AnsweredLate, .. }
+                if holder == attempt =>
+            {
+                (self, Decision::Settled)
+            }
+            State::Absent
+            | State::Claimed { .. }
+            | State::Done { .. }
+            | State::InDoubt { .. }
+            | State::Tombstone { .. } => {
+                let alarm = if self.overruled == Some(attempt) {
+                    Alarm::EffectAfterRelease
+                } else {
+                    Alarm::None
+                };
+                (self, Decision::Stale(alarm))
+            }
+        }
+    }
+
+    fn released(self, attempt: Attempt, now: Timestamp) -> (Self, Decision) {
+        match self.state {
+            // Proof outweighs doubt: whoever holds it says so also after the lease lapsed.
+            State::Claimed { attempt: holder, .. } | State::InDoubt { attempt: holder, .. }
+                if holder == attempt =>
+            {
+                (self.unhappened(now), Decision::Settled)
+            }
+            State::Absent if self.epoch == attempt.epoch => (self, Decision::Settled),
+            State::Absent
+            | State::Claimed { .. }
+            | State::Done { .. }
+            | State::InDoubt { .. }
+            | State::Tombstone { .. } => (self, Decision::Stale(Alarm::None)),
+        }
+    }
+
+    fn doubted(self, attempt: Attempt, reason: DoubtReason, now: Timestamp) -> (Self, Decision) {
+        match self.state {
+            State::Claimed { attempt: holder, .. } if holder == attempt => {
+                (self.in_doubt(attempt, reason, now), Decision::Settled)
+            }
+            State::InDoubt { attempt: holder, .. } if holder == attempt => (self, Decision::Settled),
+            State::Absent
+            | State::Claimed { .. }
+            | State::Done { .. }
+            | State::InDoubt { .. }
+            | State::Tombstone { .. } => (self, Decision::Stale(Alarm::None)),
+        }
+    }
+
+    fn holder_gone(self, now: Timestamp) -> (Self, Decision) {
+        match self.state {
+            State::Claimed { attempt, .. } => match self.on_lapse() {
+                OnLapse::Execute => (self.unhappened(now), Decision::Settled),
+                OnLapse::Doubt => (self.in_doubt(attempt, DoubtReason::HolderGone, now), Decision::Settled),
+            },
+            State::Absent | State::Done { .. } | State::InDoubt { .. } | State::Tombstone { .. } => {
+                (self, Decision::Unchanged)
+            }
+        }
+    }
+
+    fn resolved(self, verdict: Verdict, now: Timestamp) -> (Self, Decision) {
+        let record = self.lapsed_at(now);
+        match record.state {
+            State::InDoubt { attempt, .. } => match verdict {
+                Verdict::Happened(outcome) => {
+                    (record.done(attempt, outcome, Settlement::Vouched, now), Decision::Settled)
+                }
+                Verdict::Multiple(outcome) => {
+                    (record.done(attempt, outcome, Settlement::Diverged, now), Decision::Settled)
+                }
+                Verdict::Absent => {
+                    (Self { overruled: Some(attempt), ..record.unhappened(now) }, Decision::Settled)
+                }
+                Verdict::Unknown => (record, Decision::Unchanged),
+            },
+            State::Claimed { .. } => (record, Decision::Refuse(Denial::InProgress)),
+            State::Absent | State::Done { .. } | State::Tombstone { .. } => {
+                (record, Decision::Refuse(Denial::NotInDoubt))
+            }
+        }
+    }
+
+    fn cancelled(self, remember: Duration, now: Timestamp) -> (Self, Decision) {
+        let record = self.lapsed_at(now);
+        match record.state.clone() {
+            State::Absent => {
+                let state =
+                    State::Tombstone { kind: TombstoneKind::Cancelled, forget_at: now.after(remember) };
+                (Self { state, since: now, ..record }, Decision::Settled)
+            }
+            State::Claimed { .. } => (record, Decision::Refuse(Denial::InProgress)),
+            State::Done { outcome, .. } => {
+                let age = now.since(record.since);
+                (record, Decision::Replay { outcome, age, drift: Drift::Same })
+            }
+            State::InDoubt { attempt, reason, .. } => {
+                let state = State::InDoubt { attempt, reason, interest: Interest::Abandoned };
+                let since = record.since;
+                (Self { state, ..record }, Decision::Refuse(Denial::InDoubt { reason, since }))
+            }
+            State::Tombstone { kind: TombstoneKind::Cancelled, .. } => (record, Decision::Settled),
+            State::Tombstone { kind: TombstoneKind::Expired, .. } => {
+                (record, Decision::Refuse(Denial::Expired))
+            }
+        }
+    }
+
+    /// Compares an arrival with what this key already stands for, if it stands for anything.
+    fn compare(&self, fingerprint: &Fingerprint, terms: &Terms) -> Result<Drift, Decision> {
+        let stands_for = match self.state {
+            // Nothing happened under a released key, so it stands for nothing.
+            State::Absent => None,
+            State::Tombstone { kind: TombstoneKind::Expired, .. } => match terms.after_retention {
+                AfterRetention::Refuse => self.fingerprint.as_ref(),
+                AfterRetention::Execute => None,
+            },
+            State::Claimed { .. }
+            | State::Done { .. }
+            | State::InDoubt { .. }
+            | State::Tombstone { kind: TombstoneKind::Cancelled, .. } => self.fingerprint.as_ref(),
+        };
+        let Some(known) = stands_for else { return Ok(Drift::Same) };
+        if known == fingerprint {
+            return Ok(Drift::Same);
+        }
+        if known.version() != fingerprint.version() {
+            return Err(Decision::Compare(known.version()));
+        }
+        match terms.on_mismatch {
+            OnMismatch::Refuse => Err(Decision::Refuse(Denial::KeyReused)),
+            OnMismatch::Replay => Ok(Drift::Drifted),
+        }
+    }
+
+    fn claimed(
+        self,
+        attempt: Attempt,
+        fingerprint: Fingerprint,
+        terms: Terms,
+        now: Timestamp,
+    ) -> (Self, Decision) {
+        // A store whose epochs went back must not grant an old one again (L14).
+        let attempt = Attempt { epoch: attempt.epoch.max(Epoch(self.epoch.0.saturating_add(1))), ..attempt };
+        let record = Self {
+            fingerprint: Some(fingerprint),
+            epoch: attempt.epoch,
+            state: State::Claimed { attempt, lease_until: now.after(terms.lease) },
+            since: now,
+            terms: Some(terms),
+            overruled: self.overruled,
+        };
+        (record, Decision::Execute(attempt))
+    }
+
+    fn done(self, attempt: Attempt, outcome: Option<Sealed>, how: Settlement, now: Timestamp) -> Self {
+        let retention = self.terms.map_or(Duration::MAX, |terms| terms.retention);
+        let state = State::Done { attempt, outcome, how, expires_at: now.after(retention) };
+        Self { state, since: now, ..self }
+    }
+
+    fn in_doubt(self, attempt: Attempt, reason: DoubtReason, now: Timestamp) -> Self {
+        let state = State::InDoubt { attempt, reason, interest: Interest::Wanted };
+        Self { state, since: now, ..self }
+    }
+
+    /// Back to absent, with proof or a verdict that nothing happened; what its owner gave up never runs later (D5).
+    fn unhappened(self, now: Timestamp) -> Self {
+        let state = match self.state {
+            State::InDoubt { interest: Interest::Abandoned, .. } => {
+                let remember = self.terms.map_or(Duration::MAX, |terms| terms.remember);
+                State::Tombstone { kind: TombstoneKind::Cancelled, forget_at: now.after(remember) }
+            }
+            State::Absent
+            | State::Claimed { .. }
+            | State::Done { .. }
+            | State::InDoubt { interest: Interest::Wanted, .. }
+            | State::Tombstone { .. } => State::Absent,
+        };
+        Self { state, since: now, ..self }
+    }
+
+    fn on_lapse(&self) -> OnLapse {
+        self.terms.map_or(OnLapse::Doubt, |terms| terms.on_lapse)
+    }
+
+    /// A claim found past its lease by somebody who may not run it again.
+    fn lapsed(self, now: Timestamp) -> (Self, Decision) {
+        let record = self.lapsed_at(now);
+        let denial = match record.state {
+            State::InDoubt { reason, .. } => Denial::InDoubt { reason, since: record.since },
+            State::Absent | State::Claimed { .. } | State::Done { .. } | State::Tombstone { .. } => {
+                Denial::InProgress
+            }
+        };
+        (record, Decision::Refuse(denial))
+    }
+
+    /// Doubts a claim whose lease lapsed; leaves every other record as it is.
+    fn lapsed_at(self, now: Timestamp) -> Self {
+        match self.state {
+            State::Claimed { attempt, lease_until } if now >= lease_until => {
+                self.in_doubt(attempt, DoubtReason::LeaseLapsed, now)
+            }
+            State::Absent
+            | State::Claimed { .. }
+            | State::Done { .. }
+            | State::InDoubt { .. }
+            | State::Tombstone { .. } => self,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The deployment's secret, from which every lookup id, fingerprint and seal is keyed.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+/// 32 bytes that belong to one deployment and never leave it.
+///
+/// Keyed digests keep what is stored from being guessed by hashing likely requests (K6, F5). Losing the secret makes every
+/// record unfindable, so stores keep a check value of it and refuse to open under another.
+#[derive(Clone)]
+pub struct Secret(Box<Zeroizing<[u8; 32]>>);
+
+impl Secret {
+    /// Takes the secret's bytes, which must come from a cryptographic random source.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Box::new(Zeroizing::new(bytes)))
+    }
+
+    /// Starts HMAC-SHA-256 (RFC 2104) under this secret for one purpose.
+    ///
+    /// The purpose is the first field, so that a digest made for one use is worthless for another.
+    #[must_use]
+    pub fn digest(&self, purpose: &'static str) -> Digest {
+        // RFC 2104 pads a short key with zeros to the block; doing it here leaves no length to fail on.
+        let mut block = Zeroizing::new([0_u8; 64]);
+        for (padded, byte) in block.iter_mut().zip(self.0.iter()) {
+            *padded = *byte;
+        }
+        let mac = Hmac::<Sha256>::new(&(*block).into());
+        Digest { mac }.field(purpose.as_bytes())
+    }
+
+    /// The bytes, for deriving the sealing key (RFC 5869) outside this crate.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// A keyed digest under way. Fields are length-prefixed, so no two tuples share a text.
+pub struct Digest {
+    mac: Hmac<Sha256>,
+}
+
+impl Digest {
+    /// Adds one length-prefixed field.
+    #[must_use]
+    pub fn field(mut self, bytes: &[u8]) -> Self {
+        self.mac.update(&(bytes.len() as u64).to_be_bytes());
+        self.mac.update(bytes);
+        self
+    }
+
+    /// Adds bytes without a length; only for the last, streamed field.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.mac.update(bytes);
+    }
+
+    /// The 32 bytes of the digest.
+    #[must_use]
+    pub fn finish(self) -> [u8; 32] {
+        self.mac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(..)")
+    }
+}
