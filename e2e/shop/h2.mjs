@@ -5,27 +5,19 @@ import { constants } from 'node:http2';
 const FRAME_GOAWAY = 7;
 
 /**
- * Says that no stream of this session was processed, and closes.
+ * Says that streams above `last` were not processed, and closes.
  *
  * Written by hand: Node's `session.goaway` cannot name a last stream of 0, it reads that as "the newest".
  *
- * @param {import('node:tls').TLSSocket} socket the session's own
+ * @param {import('./wire.mjs').Wire} wire a session's own
+ * @param {number} last the highest stream that may have been processed; 0 for none
  */
-export function goawayBelowAll(socket) {
+export function goaway(wire, last) {
   const frame = Buffer.alloc(9 + 8);
   frame.writeUIntBE(8, 0, 3);
   frame.writeUInt8(FRAME_GOAWAY, 3);
-  socket.write(frame, () => socket.destroy());
-}
-
-/**
- * Says that this stream may have been processed, and closes without answering it.
- * @param {import('node:http2').ServerHttp2Stream} stream
- * @param {import('node:tls').TLSSocket} socket the session's own
- */
-export function goawayCovering(stream, socket) {
-  stream.session?.goaway(constants.NGHTTP2_NO_ERROR, stream.id);
-  setImmediate(() => socket.destroy());
+  frame.writeUInt32BE(last, 9);
+  wire.hangUp(frame);
 }
 
 /** @param {import('node:http2').ServerHttp2Stream} stream */

@@ -1,4 +1,4 @@
-// Watches the bytes of an HTTP/1.1 connection, so that the shop can cut in the middle of an order.
+// Cuts an HTTP/1.1 connection in the middle of an order.
 
 import { METER_FAULTS, NO_FAULT } from './faults.mjs';
 
@@ -9,48 +9,34 @@ const HEAD_CUT_BYTES = 16;
 const BODY_CUT_BYTES = 5;
 
 /**
- * @typedef {object} Connection
- * @property {number} requests how many requests have begun on it
- * @property {boolean} severed cut by a fault: what still arrives was never read
- */
-
-/**
- * Meters a connection and applies the fault that is armed for it.
+ * Makes the `admit` of one wire.
  *
- * The shop's parser listens to the same bytes, so a request on a severed connection may still reach the shop;
- * it must drop that.
+ * Clients here do not pipeline, so an order starts where a chunk starts.
  *
- * @param {import('node:net').Socket} socket an HTTP/1.1 connection whose parser is already attached
  * @param {import('./faults.mjs').ArmedFault} armed
  * @param {() => void} onCut is told of each order that the meter cuts
- * @returns {Connection}
+ * @returns {(wire: import('./wire.mjs').Wire, chunk: Buffer) => boolean}
  */
-export function meter(socket, armed, onCut) {
-  /** @type {Connection} */
-  const connection = { requests: 0, severed: false };
+export function orderMeter(armed, onCut) {
   let fault = NO_FAULT;
-  let request = Buffer.alloc(0);
-
-  socket.prependListener('data', (/** @type {Buffer} */ chunk) => {
+  let order = Buffer.alloc(0);
+  return (wire, chunk) => {
     if (chunk.toString('latin1', 0, ORDER_START.length) === ORDER_START) {
-      const kinds = METER_FAULTS.filter((kind) => kind !== 'close-on-reuse' || connection.requests > 0);
-      fault = armed.take(kinds);
-      request = Buffer.alloc(0);
+      fault = armed.take(METER_FAULTS.filter((kind) => kind !== 'close-on-reuse' || wire.requests > 0));
+      order = Buffer.alloc(0);
     }
-    if (fault === NO_FAULT || connection.severed) return;
-    request = Buffer.concat([request, chunk]);
-    if (request.length < cutAt(fault, request)) return;
-    connection.severed = true;
+    if (fault === NO_FAULT) return true;
+    order = Buffer.concat([order, chunk]);
+    if (order.length < cutAt(fault, order)) return true;
     onCut();
-    socket.destroy();
-  });
-  return connection;
+    return false;
+  };
 }
 
-/** @param {import('./faults.mjs').Fault} fault @param {Buffer} request */
-function cutAt(fault, request) {
+/** @param {import('./faults.mjs').Fault} fault @param {Buffer} order what has arrived of it */
+function cutAt(fault, order) {
   if (fault.kind === 'close-on-reuse') return 1;
   if (fault.kind === 'cut-request-head') return HEAD_CUT_BYTES;
-  const headEnd = request.indexOf('\r\n\r\n');
+  const headEnd = order.indexOf('\r\n\r\n');
   return headEnd < 0 ? Infinity : headEnd + 4 + BODY_CUT_BYTES;
 }

@@ -112,6 +112,8 @@ pub struct Record {
     pub state: State,
     /// When it entered that state.
     pub since: Timestamp,
+    /// When the latest attempt claimed it, which is when its request was sent as far as anybody can know.
+    pub claimed_at: Timestamp,
     /// What its route decided at the claim; `None` until an attempt claimed the key.
     pub terms: Option<Terms>,
     /// The attempt that a verdict of absence overruled; if that one answers after all, an alarm is due (L13).
@@ -339,12 +341,12 @@ pub enum Drift {
 pub enum Denial {
     /// The key is known with another fingerprint (F6).
     KeyReused,
-    /// The effect is in doubt since then (D1).
+    /// The effect is in doubt (D1).
     InDoubt {
         /// Why.
         reason: DoubtReason,
-        /// Since when.
-        since: Timestamp,
+        /// When its request was sent.
+        sent_at: Timestamp,
     },
     /// The effect still runs.
     InProgress,
@@ -374,6 +376,7 @@ impl Record {
             epoch: Epoch(0),
             state: State::Absent,
             since: Timestamp::from_ms(0),
+            claimed_at: Timestamp::from_ms(0),
             terms: None,
             overruled: None,
         }
@@ -391,7 +394,9 @@ impl Record {
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
         match self.state {
-            State::Absent => self.terms.map(|terms| self.since.after(terms.memory_of_absence(self.overruled))),
+            State::Absent => {
+                self.terms.map(|terms| self.since.after(terms.memory_of_absence(self.overruled)))
+            }
             State::Claimed { lease_until, .. } => match self.on_lapse() {
                 OnLapse::Doubt => Some(lease_until),
                 OnLapse::Execute => None,
@@ -410,7 +415,9 @@ impl Record {
     pub fn on(self, event: Event, now: Timestamp) -> (Self, Decision) {
         let record = self.aged(now);
         match event {
-            Event::Arrived { attempt, fingerprint, terms } => record.arrived(attempt, fingerprint, terms, now),
+            Event::Arrived { attempt, fingerprint, terms } => {
+                record.arrived(attempt, fingerprint, terms, now)
+            }
             Event::Renewed { attempt } => record.renewed(attempt, now),
             Event::Completed { attempt, outcome } => record.completed(attempt, outcome, now),
             Event::Released { attempt } => record.released(attempt, now),
@@ -479,8 +486,8 @@ impl Record {
                 (self, decision)
             }
             State::InDoubt { reason, .. } => {
-                let since = self.since;
-                (self, Decision::Refuse(Denial::InDoubt { reason, since }))
+                let sent_at = self.claimed_at;
+                (self, Decision::Refuse(Denial::InDoubt { reason, sent_at }))
             }
             State::Tombstone { kind: TombstoneKind::Cancelled, .. } => {
                 (self, Decision::Refuse(Denial::Cancelled))
@@ -530,11 +537,8 @@ impl Record {
             | State::Done { .. }
             | State::InDoubt { .. }
             | State::Tombstone { .. } => {
-                let alarm = if self.overruled == Some(attempt) {
-                    Alarm::EffectAfterRelease
-                } else {
-                    Alarm::None
-                };
+                let alarm =
+                    if self.overruled == Some(attempt) { Alarm::EffectAfterRelease } else { Alarm::None };
                 (self, Decision::Stale(alarm))
             }
         }
@@ -620,8 +624,8 @@ impl Record {
             }
             State::InDoubt { attempt, reason, .. } => {
                 let state = State::InDoubt { attempt, reason, interest: Interest::Abandoned };
-                let since = record.since;
-                (Self { state, ..record }, Decision::Refuse(Denial::InDoubt { reason, since }))
+                let sent_at = record.claimed_at;
+                (Self { state, ..record }, Decision::Refuse(Denial::InDoubt { reason, sent_at }))
             }
             State::Tombstone { kind: TombstoneKind::Cancelled, .. } => (record, Decision::Settled),
             State::Tombstone { kind: TombstoneKind::Expired, .. } => {
@@ -671,6 +675,7 @@ impl Record {
             epoch: attempt.epoch,
             state: State::Claimed { attempt, lease_until: now.after(terms.lease) },
             since: now,
+            claimed_at: now,
             terms: Some(terms),
             overruled: self.overruled,
         };
@@ -712,7 +717,7 @@ impl Record {
     fn lapsed(self, now: Timestamp) -> (Self, Decision) {
         let record = self.lapsed_at(now);
         let denial = match record.state {
-            State::InDoubt { reason, .. } => Denial::InDoubt { reason, since: record.since },
+            State::InDoubt { reason, .. } => Denial::InDoubt { reason, sent_at: record.claimed_at },
             State::Absent | State::Claimed { .. } | State::Done { .. } | State::Tombstone { .. } => {
                 Denial::InProgress
             }

@@ -34,12 +34,6 @@ impl Secret {
         let mac = Hmac::<Sha256>::new(&(*block).into());
         Digest { mac }.field(purpose.as_bytes())
     }
-
-    /// The bytes, for deriving the sealing key (RFC 5869) outside this crate.
-    #[must_use]
-    pub fn expose(&self) -> &[u8; 32] {
-        &self.0
-    }
 }
 
 impl fmt::Debug for Secret {

@@ -1,1 +1,33 @@
-//! onceward-engine
+//! Drives the rules against a store: claims, runs, renews, waits, settles, sweeps.
+//!
+//! The engine decides nothing about a key: [`onceward_core::record::Record::on`] does, inside the store. It owns the tasks in which
+//! effects run, so that no connection's end stops or repeats one, and it is the only user of a [`onceward_store::Store`].
+
+mod audit;
+mod call;
+mod codec;
+mod drive;
+mod engine;
+mod entropy;
+mod execution;
+mod limits;
+mod operator;
+mod probe;
+mod records;
+mod seal;
+mod self_test;
+mod telemetry;
+mod waiters;
+
+pub use audit::Trace;
+pub use call::{Call, Effected, Ran, Standing, StreamEnd};
+pub use codec::DecodeError;
+pub use engine::{DrainReport, Engine, Parts};
+pub use entropy::{Entropy, EntropyError, SystemEntropy};
+pub use limits::Limits;
+pub use onceward_store::Undated;
+pub use operator::{Finding, Resolved, state_name};
+pub use probe::{Probe, Stage};
+pub use seal::{OpenError, SealContext, Sealer};
+pub use self_test::SelfTestError;
+pub use telemetry::Telemetry;

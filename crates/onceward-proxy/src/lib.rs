@@ -3,4 +3,15 @@
 //! [`server`] accepts connections, reads them strictly, opens `CONNECT` tunnels, terminates TLS with certificates of
 //! [`ca`] and hands each request to an [`server::Exchange`].
 
+pub mod ca;
+mod connect;
+pub mod intercept;
+pub mod leaf;
+pub mod limits;
+pub mod pages;
+pub mod pass_through;
+mod random;
+pub mod server;
+pub mod session;
 pub mod target;
+pub mod upstream;

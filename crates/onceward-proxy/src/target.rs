@@ -28,16 +28,20 @@ impl Host {
     /// [`TargetFault::Host`] for anything that is not exactly one of these.
     pub fn parse(text: &str) -> Result<Self, TargetFault> {
         if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            return inner
-                .parse::<Ipv6Addr>()
-                .map(|ip| Self::Ip(IpAddr::V6(ip)))
-                .or(Err(TargetFault::Host));
+            return match inner.parse::<Ipv6Addr>() {
+                Ok(ip) => Ok(ip.into()),
+                Err(_) => Err(TargetFault::Host),
+            };
         }
         if let Ok(ip) = text.parse::<IpAddr>() {
             return Ok(Self::Ip(ip));
         }
         let name = text.strip_suffix('.').unwrap_or(text);
-        if is_dns_name(name) { Ok(Self::Name(name.to_ascii_lowercase().into())) } else { Err(TargetFault::Host) }
+        if is_dns_name(name) {
+            Ok(Self::Name(name.to_ascii_lowercase().into()))
+        } else {
+            Err(TargetFault::Host)
+        }
     }
 
     /// The name, unless this is an address.

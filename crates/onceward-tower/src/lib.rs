@@ -1,1 +1,21 @@
-//! onceward-tower
+//! Tower middleware that runs each keyed request once.
+//!
+//! [`OnceLayer`] wraps any HTTP service: a handler of axum or hyper, or an upstream client, which makes a proxy of it. [`Rules`] says
+//! which requests are guarded and how; the engine does the rest; [`Testimony`] says what a failed inner service proves.
+
+mod body;
+mod execute;
+mod layer;
+mod request;
+mod respond;
+mod rules;
+mod service;
+mod testimony;
+
+pub use body::{BodyError, RequestBody, ResponseBody};
+pub use layer::OnceLayer;
+pub use onceward_engine::Undated;
+pub use respond::{Cors, Surface};
+pub use rules::{Judgement, Origin, Plan, Rules, Unreadable};
+pub use service::{Guarded, Once};
+pub use testimony::Testimony;

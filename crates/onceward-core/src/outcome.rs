@@ -1,0 +1,241 @@
+//! What an executed effect leaves behind, and what makes it final (O1-O7, L5).
+
+use alloc::{boxed::Box, vec::Vec};
+use core::time::Duration;
+
+use crate::{
+    header::Cookies,
+    record::{AfterRetention, DoubtReason, OnLapse, OnMismatch, Terms},
+    time::Timestamp,
+};
+
+/// A finished answer as it is stored and replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The status code.
+    pub status: u16,
+    /// The kept fields in their order, repeated names one line each.
+    pub fields: Vec<(Box<str>, Vec<u8>)>,
+    /// The content.
+    pub content: Content,
+    /// Trailer fields.
+    pub trailers: Vec<(Box<str>, Vec<u8>)>,
+    /// When the request went to its origin: what a doubt page and a person ask first.
+    pub sent_at: Timestamp,
+}
+
+/// The content of a stored answer.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Every byte.
+    Kept(Vec<u8>),
+    /// It exceeded the limit and went by; the digest tells it from another (O7).
+    NotKept {
+        /// How many bytes went by.
+        len: u64,
+        /// SHA-256 of them.
+        sha256: [u8; 32],
+    },
+    /// None, by method or status (HEAD, 204, 304); the length that the fields announced.
+    None {
+        /// `Content-Length` as the origin sent it.
+        announced_len: Option<u64>,
+    },
+}
+
+impl core::fmt::Debug for Content {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Kept(bytes) => write!(f, "Kept({} bytes)", bytes.len()),
+            Self::NotKept { len, .. } => write!(f, "NotKept({len} bytes)"),
+            Self::None { announced_len } => write!(f, "None({announced_len:?})"),
+        }
+    }
+}
+
+/// What proves that nothing happened at the origin (L5). There is no other ground for running an effect again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Untouched {
+    /// No connection to the origin came about.
+    ConnectFailed,
+    /// The TLS handshake failed.
+    TlsFailed,
+    /// The proxy in between refused the connection.
+    ProxyHandshakeFailed,
+    /// The address is one that may not be dialled (S5).
+    TargetRefused,
+    /// A limit of ours was reached before anything was sent (S1).
+    LimitReached,
+    /// The connection broke before a byte of the request was written.
+    NothingWritten,
+    /// HTTP/2 `REFUSED_STREAM` (RFC 9113, 8.7).
+    StreamRefused,
+    /// An HTTP/2 `GOAWAY` whose last stream lies below the request's (RFC 9113, 6.8).
+    GoAwayBelow,
+    /// The origin answered `Idempotency-Key-Consumed: false`.
+    NotConsumed,
+    /// The origin answered with a status that says that it did not act (O4).
+    Declined(u16),
+    /// The handler said so, or its transaction rolled back.
+    HandlerSaidSo,
+}
+
+impl Untouched {
+    /// The proof's stable name, for metrics, listings and the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectFailed => "connect-failed",
+            Self::TlsFailed => "tls-failed",
+            Self::ProxyHandshakeFailed => "proxy-handshake-failed",
+            Self::TargetRefused => "target-refused",
+            Self::LimitReached => "limit-reached",
+            Self::NothingWritten => "nothing-written",
+            Self::StreamRefused => "stream-refused",
+            Self::GoAwayBelow => "goaway-below",
+            Self::NotConsumed => "not-consumed",
+            Self::Declined(_) => "declined",
+            Self::HandlerSaidSo => "handler-said-so",
+        }
+    }
+}
+
+/// What an execution without an answer proves about the effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// It did not happen.
+    Untouched(Untouched),
+    /// It may have.
+    Unknown(DoubtReason),
+}
+
+/// What an answer says about the effect (O4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finality {
+    /// It is over; the answer is its outcome.
+    Final,
+    /// Nothing happened; the key is free again.
+    Released(Untouched),
+    /// The answer does not say.
+    Doubtful(DoubtReason),
+}
+
+/// What a route decides: the named choices of the protocol, one value a choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How long a duplicate waits for the first one's outcome (W1).
+    pub wait: Duration,
+    /// How long a claim holds without being renewed (L3).
+    pub lease: Duration,
+    /// How long an effect may run before its holder gives up and doubts it (L12).
+    pub run_time_max: Duration,
+    /// How long an outcome is kept (T1).
+    pub retention: Duration,
+    /// How long a key is remembered after that (T1).
+    pub remember: Duration,
+    /// What a lapsed lease means (L4).
+    pub on_lapse: OnLapse,
+    /// What a retry after retention gets (T2).
+    pub after_retention: AfterRetention,
+    /// What another fingerprint under a known key gets (F6, B2).
+    pub on_mismatch: OnMismatch,
+    /// What a handler's panic means (O5).
+    pub on_panic: OnPanic,
+    /// How statuses are read (O4).
+    pub statuses: Statuses,
+    /// What becomes of `Set-Cookie` (O2).
+    pub cookies: Cookies,
+    /// How many bytes of an answer are kept (O7).
+    pub outcome_bytes_max: usize,
+    /// How many bytes of a guarded request are read before its claim (S6).
+    pub request_bytes_max: usize,
+}
+
+/// What a handler's panic means (O5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnPanic {
+    /// The effect is in doubt.
+    Doubt,
+    /// The 500 that the caller gets is the outcome.
+    Final,
+}
+
+/// How an answer's status is read (O4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statuses {
+    /// The handler itself answers: 2xx, 3xx, 4xx and 5xx are its verdict, except the ones that say that it did not act.
+    Handler,
+    /// The answer comes from an origin beyond our control, perhaps through its own proxies.
+    ///
+    /// 502, 503 and 504 may come from something in between while the effect happened. So may 408 and 421: the shop that booked and
+    /// then timed out writing its answer says 408, and no specification makes it proof.
+    Upstream,
+}
+
+impl Policy {
+    /// What the forward proxy does: the key lets a drifted body replay, cookies are kept, only proof releases.
+    #[must_use]
+    pub const fn forward_proxy() -> Self {
+        Self {
+            wait: Duration::from_secs(60),
+            on_mismatch: OnMismatch::Replay,
+            statuses: Statuses::Upstream,
+            cookies: Cookies::Keep,
+            ..Self::middleware()
+        }
+    }
+
+    /// What a middleware in front of its own handler does.
+    #[must_use]
+    pub const fn middleware() -> Self {
+        Self {
+            wait: Duration::from_secs(5),
+            lease: Duration::from_secs(15),
+            run_time_max: Duration::from_secs(15 * 60),
+            retention: Duration::from_secs(24 * 60 * 60),
+            remember: Duration::from_secs(400 * 24 * 60 * 60),
+            on_lapse: OnLapse::Doubt,
+            after_retention: AfterRetention::Refuse,
+            on_mismatch: OnMismatch::Refuse,
+            on_panic: OnPanic::Doubt,
+            statuses: Statuses::Handler,
+            cookies: Cookies::Drop,
+            outcome_bytes_max: 1024 * 1024,
+            request_bytes_max: 16 * 1024 * 1024,
+        }
+    }
+
+    /// The part that goes into the record at its claim.
+    #[must_use]
+    pub const fn terms(&self) -> Terms {
+        Terms {
+            lease: self.lease,
+            on_lapse: self.on_lapse,
+            retention: self.retention,
+            remember: self.remember,
+            after_retention: self.after_retention,
+            on_mismatch: self.on_mismatch,
+        }
+    }
+
+    /// Reads what a complete answer says about the effect (O4).
+    ///
+    /// `consumed` is the answer's `Idempotency-Key-Consumed`, which outranks every status: the origin itself says which.
+    #[must_use]
+    pub const fn finality(&self, status: u16, consumed: Option<bool>) -> Finality {
+        match consumed {
+            Some(true) => return Finality::Final,
+            Some(false) => return Finality::Released(Untouched::NotConsumed),
+            None => {}
+        }
+        match (self.statuses, status) {
+            (_, 401 | 403 | 407 | 425 | 429) | (Statuses::Handler, 408 | 421) => {
+                Finality::Released(Untouched::Declined(status))
+            }
+            (Statuses::Upstream, 408 | 421 | 502 | 503 | 504) => {
+                Finality::Doubtful(DoubtReason::AmbiguousStatus(status))
+            }
+            (Statuses::Handler | Statuses::Upstream, _) => Finality::Final,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Refusals on the wire: RFC 9457 problem details as JSON, Markdown for agents, and HTML for browsers (C3).
+
+use alloc::{borrow::ToOwned, format, string::String};
+
+use crate::{
+    key::Key,
+    refusal::{Refusal, Told},
+    time::Timestamp,
+};
+
+/// A refusal with what this one request adds to it.
+#[derive(Clone, Debug)]
+pub struct Problem<'a> {
+    /// Why.
+    pub refusal: &'a Refusal,
+    /// Where the pages of the problem types are served, without the slug and with a closing slash.
+    pub type_base: &'a str,
+    /// The request's path, or an id of this occurrence.
+    pub instance: &'a str,
+    /// The caller's own key, given back to it.
+    pub key: Option<&'a Key>,
+    /// What was asked, for a person: `POST https://shop.example/order`.
+    pub effect: Option<&'a str>,
+    /// Where the state of this key can be read.
+    pub status_url: Option<&'a str>,
+}
+
+/// The form in which a problem is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `application/problem+json` (RFC 9457, 3).
+    Json,
+    /// `text/markdown` with YAML front matter.
+    Markdown,
+    /// `text/html`.
+    Html,
+}
+
+impl Form {
+    /// Chooses by the request's `Accept` (RFC 9110, 12.5.1); JSON where nothing speaks against it.
+    #[must_use]
+    pub fn accepted(accept: Option<&str>) -> Self {
+        let Some(accept) = accept else { return Self::Json };
+        let mut best = (Self::Json, 0);
+        for (form, media_types) in [
+            (Self::Json, ["application/problem+json", "application/json"].as_slice()),
+            (Self::Html, ["text/html", "application/xhtml+xml"].as_slice()),
+            (Self::Markdown, ["text/markdown"].as_slice()),
+        ] {
+            let weight = media_types.iter().map(|media_type| weight(accept, media_type)).max().unwrap_or(0);
+            if weight > best.1 {
+                best = (form, weight);
+            }
+        }
+        best.0
+    }
+
+    /// The value of `Content-Type`.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/problem+json",
+            Self::Markdown => "text/markdown; charset=utf-8",
+            Self::Html => "text/html; charset=utf-8",
+        }
+    }
+}
+
+/// How much `accept` wants `media_type`, in thousandths; the most specific range decides.
+fn weight(accept: &str, media_type: &str) -> u32 {
+    let kind = media_type.split('/').next().unwrap_or_default();
+    let mut best = (0, 0);
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let specificity = if name == media_type {
+            3
+        } else if name.strip_suffix("/*") == Some(kind) {
+            2
+        } else if name == "*/*" {
+            1
+        } else {
+            continue;
+        };
+        let quality = parts.find_map(|parameter| parameter.strip_prefix("q=")).map_or(1_000, thousandths);
+        if specificity > best.0 {
+            best = (specificity, quality);
+        }
+    }
+    best.1
+}
+
+/// Reads a quality value (RFC 9110, 12.4.2); what is malformed counts as unwanted.
+fn thousandths(quality: &str) -> u32 {
+    let (whole, fraction) = quality.split_once('.').unwrap_or((quality, ""));
+    if fraction.len() > 3 || !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
+        return 0;
+    }
+    let fraction = format!("{fraction:0<3}").parse().unwrap_or(0);
+    match whole {
+        "1" => 1_000,
+        "0" => fraction,
+        _ => 0,
+    }
+}
+
+impl Problem<'_> {
+    /// Writes the problem in one form.
+    #[must_use]
+    pub fn render(&self, form: Form) -> String {
+        match form {
+            Form::Json => self.json(),
+            Form::Markdown => self.markdown(),
+            Form::Html => self.html(),
+        }
+    }
+
+    /// What happened, in sentences: the member `detail`, and the first paragraph of every page.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let Refusal::OutcomeUnknown(doubt) = self.refusal else {
+            return sentence(&format!("{}", self.refusal));
+        };
+        let who = match doubt.told {
+            Told::First => "This request",
+            Told::Repeat => "An identical request",
+        };
+        let effect = self.effect.map(|effect| format!(" ({effect})")).unwrap_or_default();
+        let when = clock_time(doubt.sent_at);
+        let why = sentence(&format!("{}", self.refusal));
+        format!("{who}{effect} was sent at {when}; its outcome is unknown. Do not submit again. {why}")
+    }
+
+    fn json(&self) -> String {
+        let mut text = String::from("{");
+        for (index, (name, value)) in self.members().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            text.push_str(comma);
+            push_quoted(&mut text, name);
+            text.push(':');
+            value.push(&mut text);
+        }
+        text.push('}');
+        text
+    }
+
+    fn markdown(&self) -> String {
+        let problem_type = self.refusal.problem_type();
+        // A JSON string is a YAML double-quoted scalar, so no value can break out of the front matter.
+        let mut text = String::from("---\n");
+        for (name, value) in self.members() {
+            text.push_str(name);
+            text.push_str(": ");
+            value.push(&mut text);
+            text.push('\n');
+        }
+        text.push_str("---\n\n# ");
+        text.push_str(problem_type.title);
+        text.push_str("\n\n");
+        text.push_str(&escape_markdown(&self.detail()));
+        text.push_str("\n\n**What to do:** ");
+        text.push_str(problem_type.next_action);
+        text.push('\n');
+        text
+    }
+
+    fn html(&self) -> String {
+        let problem_type = self.refusal.problem_type();
+        let mut rows = String::new();
+        for (name, value) in self.members() {
+            let mut plain = String::new();
+            value.push_plain(&mut plain);
+            // A page that shows its key would put it into screenshots and prompts (K6); programs read it in the other forms.
+            if name != "idempotency_key" {
+                rows.push_str("<dt>");
+                push_escaped(&mut rows, name);
+                rows.push_str("</dt><dd>");
+                push_escaped(&mut rows, &plain);
+                rows.push_str("</dd>");
+            }
+        }
+        let mut text = String::from(HTML_HEAD);
+        text.push_str("<title>");
+        push_escaped(&mut text, problem_type.title);
+        text.push_str("</title></head><body><main data-problem=\"");
+        text.push_str(problem_type.slug);
+        text.push_str("\"><h1>");
+        push_escaped(&mut text, problem_type.title);
+        text.push_str("</h1><p role=\"alert\">");
+        push_escaped(&mut text, &self.detail());
+        text.push_str("</p><p><strong>What to do:</strong> ");
+        push_escaped(&mut text, problem_type.next_action);
+        text.push_str("</p><dl>");
+        text.push_str(&rows);
+        text.push_str("</dl><footer>Answered by onceward, not by the site.</footer></main></body></html>\n");
+        text
+    }
+
+    fn members(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let problem_type = self.refusal.problem_type();
+        let retryable = self.refusal.retry_after().is_some()
+            && matches!(problem_type.retry, crate::refusal::Retry::SameKey)
+            || matches!(self.refusal, Refusal::UpstreamUnreachable(_) | Refusal::BodyIncomplete);
+        [
+            ("type", Some(Value::Text(format!("{}{}", self.type_base, problem_type.slug)))),
+            ("title", Some(Value::Text(problem_type.title.to_owned()))),
+            ("status", Some(Value::Number(u64::from(problem_type.status)))),
+            ("detail", Some(Value::Text(self.detail()))),
+            ("instance", Some(Value::Text(self.instance.to_owned()))),
+            ("retryable", Some(Value::Bool(retryable))),
+            ("idempotency_key", self.key.map(|key| Value::Text(key.expose().to_owned()))),
+            ("effect", Some(Value::Text(self.refusal.effect().as_str().to_owned()))),
+            ("retry", Some(Value::Text(problem_type.retry.as_str().to_owned()))),
+            ("retry_after", self.refusal.retry_after().map(|pause| Value::Number(seconds_up(pause)))),
+            ("next_action", Some(Value::Text(problem_type.next_action.to_owned()))),
+            ("status_url", self.status_url.map(|url| Value::Text(url.to_owned()))),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+/// A pause in whole seconds as `Retry-After` carries it, never zero and never too short.
+#[must_use]
+pub fn seconds_up(pause: core::time::Duration) -> u64 {
+    u64::try_from(pause.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX).max(1)
+}
+
+/// One member's value.
+enum Value {
+    Text(String),
+    Number(u64),
+    Bool(bool),
+}
+
+impl Value {
+    fn push(&self, text: &mut String) {
+        match self {
+            Self::Text(value) => push_quoted(text, value),
+            Self::Number(_) | Self::Bool(_) => self.push_plain(text),
+        }
+    }
+
+    fn push_plain(&self, text: &mut String) {
+        match self {
+            Self::Text(value) => text.push_str(value),
+            Self::Number(value) => text.push_str(&format!("{value}")),
+            Self::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
+        }
+    }
+}
+
+const HTML_HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+<meta name=\"viewport\" content=\"width=device-width\"><meta name=\"robots\" content=\"noindex\"><style>\
+body{font:1rem/1.5 system-ui,sans-serif;margin:0;background:#fff8e6;color:#1c1917}\
+main{max-width:42rem;margin:10vh auto;padding:0 1.5rem}\
+h1{font-size:1.6rem;line-height:1.2}[role=alert]{font-size:1.15rem;border-left:.3rem solid #b45309;padding-left:1rem}\
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;font-size:.85rem;color:#57534e;overflow-wrap:anywhere}\
+dd{margin:0}footer{font-size:.85rem;color:#57534e}\
+@media(prefers-color-scheme:dark){body{background:#1c1917;color:#fafaf9}dl,footer{color:#a8a29e}}</style>";
+
+/// `12:00:03 UTC on 2026-11-21`.
+fn clock_time(at: Timestamp) -> String {
+    let text = format!("{at}");
+    let (date, time) = text.split_once('T').unwrap_or(("", &text));
+    format!("{} UTC on {date}", time.trim_end_matches('Z'))
+}
+
+/// A fragment as a sentence: capital first, full stop last.
+fn sentence(fragment: &str) -> String {
+    let mut characters = fragment.chars();
+    let mut text: String = characters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    text.push_str(characters.as_str());
+    text.push('.');
+    text
+}
+
+/// Appends a JSON string (RFC 8259, 7).
+fn push_quoted(text: &mut String, value: &str) {
+    text.push('"');
+    for character in value.chars() {
+        match character {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            // YAML reads these two as line breaks, and DEL and C1 are not printable in it.
+            control if control.is_control() || matches!(control, '\u{2028}' | '\u{2029}') => {
+                text.push_str(&format!("\\u{:04x}", u32::from(control)));
+            }
+            plain => text.push(plain),
+        }
+    }
+    text.push('"');
+}
+
+/// Appends text for HTML content and double-quoted attributes.
+fn push_escaped(text: &mut String, value: &str) {
+    for character in value.chars() {
+        match character {
+            '&' => text.push_str("&amp;"),
+            '<' => text.push_str("&lt;"),
+            '>' => text.push_str("&gt;"),
+            '"' => text.push_str("&quot;"),
+            '\'' => text.push_str("&#39;"),
+            plain => text.push(plain),
+        }
+    }
+}
+
+/// Keeps a site's path from acting as Markdown: it could hold instructions to an agent or HTML.
+fn escape_markdown(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for character in value.chars() {
+        match character {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '!' => {
+                text.push('\\');
+                text.push(character);
+            }
+            control if control.is_control() => text.push(' '),
+            plain => text.push(plain),
+        }
+    }
+    text
+}

@@ -1,0 +1,123 @@
+//! What an adapter hands to the engine, and what it gets back.
+
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+
+use onceward_core::{
+    actor::{Actor, Scope, Tenant},
+    fingerprint::{Fingerprint, Version},
+    key::Key,
+    outcome::{Evidence, Outcome, Policy, Untouched},
+    record::Drift,
+    refusal::{Refusal, Told},
+};
+use onceward_store::Undated;
+
+use crate::audit::Trace;
+
+/// One keyed request, read to its end and valid.
+pub struct Call {
+    /// The customer of a shared instance.
+    pub tenant: Tenant,
+    /// Who the key belongs to.
+    pub actor: Actor,
+    /// Within which namespace the key names one effect.
+    pub scope: Scope,
+    /// The client's name for the action.
+    pub key: Key,
+    /// What is asked, under the version that the route compares by.
+    pub fingerprint: Fingerprint,
+    /// The same under the version of an older record (F1); `None` where the body cannot be read so.
+    pub fingerprint_as: Box<dyn Fn(Version) -> Option<Fingerprint> + Send + Sync>,
+    /// What the route decides.
+    pub policy: Arc<Policy>,
+    /// What is asked, for a person: method, origin and path, no query.
+    pub effect: String,
+    /// Ids of the caller's own traces.
+    pub trace: Trace,
+    /// What an unknown key without a time of issue means after history was lost (T5).
+    pub undated: Undated,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("tenant", &self.tenant)
+            .field("actor", &self.actor)
+            .field("effect", &self.effect)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came of running an effect.
+pub enum Effected<A> {
+    /// The answer is complete: `answer` for the caller, `outcome` for the store.
+    Whole {
+        /// As the caller gets it.
+        answer: A,
+        /// As a retry will get it.
+        outcome: Outcome,
+        /// The answer's `Idempotency-Key-Consumed`.
+        consumed: Option<bool>,
+    },
+    /// The answer flows to the caller while it is recorded (O7, O8).
+    Streaming {
+        /// As the caller gets it, still open.
+        answer: A,
+        /// Ends when the answer does. It is polled whether or not the caller still listens.
+        rest: Pin<Box<dyn Future<Output = StreamEnd> + Send>>,
+    },
+    /// There is no answer to pass on; this is what is known instead.
+    Unanswered(Evidence),
+}
+
+/// How a streamed answer ended.
+#[derive(Debug)]
+pub enum StreamEnd {
+    /// Complete.
+    Whole {
+        /// As a retry will get it.
+        outcome: Outcome,
+        /// The answer's `Idempotency-Key-Consumed`.
+        consumed: Option<bool>,
+    },
+    /// It broke off.
+    Cut,
+}
+
+/// What the caller is to be told.
+#[derive(Debug)]
+pub enum Ran<A> {
+    /// The answer of this very execution.
+    Answered {
+        /// As the adapter made it.
+        answer: A,
+        /// What has become of it at the store.
+        standing: Standing,
+    },
+    /// A stored answer.
+    Stored {
+        /// The answer.
+        outcome: Outcome,
+        /// How long ago it was stored.
+        age: Duration,
+        /// Whether this request asked for something else under the same key (B2).
+        drift: Drift,
+        /// Whether the caller repeats, or lost its own answer's place to the record's.
+        told: Told,
+    },
+    /// A no that the protocol defines.
+    Refused(Refusal),
+}
+
+/// What has become of a fresh answer at the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is durable; every retry gets it (O1).
+    Recorded,
+    /// It flows while it is recorded (O8).
+    Streaming,
+    /// It proves that nothing happened; the key is free again (L5).
+    Released(Untouched),
+    /// The effect ran and the store did not take its outcome: retries will be refused, never run (O6).
+    Unrecorded,
+}

@@ -1,0 +1,343 @@
+//! One call from its arrival to its answer.
+
+use std::time::Duration;
+
+use onceward_core::{
+    actor::{Label, LookupId},
+    fingerprint::Fingerprint,
+    outcome::Content,
+    record::{Attempt, AttemptId, Decision, Denial, Drift, Sealed, State},
+    refusal::{Doubt, Effect, Refusal, Told},
+    time::Timestamp,
+};
+use onceward_store::{Claim, Reply, Settle, StoreError, Stored};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    audit::AuditEvent,
+    call::{Call, Effected, Ran, Standing},
+    engine::{Engine, OVERLOAD_RETRY_AFTER},
+    execution::Execution,
+    probe::Stage,
+    seal::SealContext,
+    waiters::Place,
+};
+
+/// When a caller whose store did not answer may try again.
+const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// When a caller that was told `in-progress` may try again.
+const PROGRESS_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a waiting duplicate sleeps at the most before it looks again: another process may end the first one and wakes nobody here.
+const WAIT_LOOK_MAX: Duration = Duration::from_secs(1);
+
+/// How many fingerprint versions a call tries: one change of version is expected, a second in the middle of a call is not.
+const COMPARES_MAX: usize = 2;
+
+/// One call under way.
+pub(crate) struct Drive {
+    pub(crate) engine: Engine,
+    pub(crate) call: Call,
+    pub(crate) id: LookupId,
+    pub(crate) label: Label,
+    began: Instant,
+}
+
+/// What a call comes to before anything runs.
+enum Arrival {
+    /// It may run, under this claim, made at `at` on the store's clock and sent at `sent_at` on ours (L12).
+    Execute { attempt: Attempt, at: Timestamp, sent_at: Instant },
+    /// The record answers.
+    Stored { outcome: Option<Sealed>, age: Duration, drift: Drift },
+    /// The record refuses.
+    Refused(Refusal),
+}
+
+impl Drive {
+    pub(crate) fn new(engine: &Engine, call: Call) -> Self {
+        let id = LookupId::of(&engine.0.secret, &call.tenant, &call.actor, &call.scope, &call.key);
+        let label = engine.label(&call);
+        Self { engine: engine.clone(), call, id, label, began: Instant::now() }
+    }
+
+    pub(crate) async fn run<A, F, W>(self, effect: F, sender: oneshot::Sender<Ran<A>>)
+    where
+        A: Send + 'static,
+        F: FnOnce() -> W + Send + 'static,
+        W: Future<Output = Effected<A>> + Send + 'static,
+    {
+        let mut sender = sender;
+        let arrival = match self.call.key.check_issue(self.engine.now()) {
+            Err(invalid) => Arrival::Refused(Refusal::KeyInvalid(invalid)),
+            Ok(()) => {
+                self.engine.reached(Stage::Arriving);
+                self.arrive(&mut sender).await
+            }
+        };
+        match arrival {
+            Arrival::Execute { attempt, at, sent_at } => {
+                Execution::new(self, attempt, at, sent_at).run(effect, sender).await;
+            }
+            Arrival::Stored { outcome, age, drift } => {
+                let ran = self.stored(outcome, age, drift, Told::Repeat);
+                self.report(&ran, None);
+                self.answer(sender, ran);
+            }
+            Arrival::Refused(refusal) => {
+                let ran = Ran::Refused(refusal);
+                self.report(&ran, None);
+                self.answer(sender, ran);
+            }
+        }
+    }
+
+    /// Claims, waits and claims again until the call may run or is answered.
+    async fn arrive<A>(&self, sender: &mut oneshot::Sender<Ran<A>>) -> Arrival {
+        let patience = self.began + self.call.policy.wait;
+        let mut fingerprint = self.call.fingerprint;
+        let mut compares = 0;
+        let mut place: Option<Place> = None;
+        let attempt = match self.attempt_id() {
+            Ok(attempt) => attempt,
+            Err(refusal) => return Arrival::Refused(refusal),
+        };
+        loop {
+            // Registered before the claim, so that an end between the claim and the wait is not slept through.
+            let woken = place.as_ref().map(|place| place.woken.clone());
+            let mut waking = woken.as_deref().map(|woken| Box::pin(woken.notified()));
+            if let Some(waking) = &mut waking {
+                waking.as_mut().enable();
+            }
+            let sent_at = Instant::now();
+            let (decision, at) = match self.claim(attempt, fingerprint, sent_at).await {
+                Ok(decided) => decided,
+                Err(refusal) => return Arrival::Refused(refusal),
+            };
+            let lease_left = match decision {
+                Decision::Execute(attempt) => return Arrival::Execute { attempt, at, sent_at },
+                Decision::Replay { outcome, age, drift } => return Arrival::Stored { outcome, age, drift },
+                Decision::Compare(version) if compares < COMPARES_MAX => {
+                    compares += 1;
+                    let Some(other) = (self.call.fingerprint_as)(version) else {
+                        return Arrival::Refused(Refusal::KeyReused);
+                    };
+                    fingerprint = other;
+                    continue;
+                }
+                Decision::Wait { lease_left, .. } => lease_left,
+                Decision::Refuse(denial) => {
+                    return Arrival::Refused(Refusal::of_denial(denial, PROGRESS_RETRY_AFTER));
+                }
+                // A store that answers a claim with anything else is not known to allow execution.
+                Decision::Compare(_)
+                | Decision::Renewed(_)
+                | Decision::Settled
+                | Decision::Stale(_)
+                | Decision::Unchanged => return Arrival::Refused(Refusal::RecordCorrupt),
+            };
+            let in_progress = Arrival::Refused(Refusal::InProgress { retry_after: PROGRESS_RETRY_AFTER });
+            if Instant::now() >= patience || self.engine.0.stop.is_cancelled() {
+                return in_progress;
+            }
+            let Some(waking) = waking else {
+                place = self.engine.0.waiters.enter(self.id);
+                if place.is_none() {
+                    return in_progress;
+                }
+                continue;
+            };
+            let _waiting = self.engine.0.telemetry.waiting();
+            let look_at = patience.min(Instant::now() + lease_left.min(WAIT_LOOK_MAX));
+            tokio::select! {
+                _ = timeout_at(look_at, waking) => {}
+                () = self.engine.0.stop.cancelled() => return in_progress,
+                // Nobody is left to tell.
+                () = sender.closed() => return in_progress,
+            }
+        }
+    }
+
+    fn attempt_id(&self) -> Result<AttemptId, Refusal> {
+        let mut id = [0; 16];
+        match self.engine.0.entropy.fill(&mut id) {
+            Ok(()) => Ok(AttemptId(id)),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "no random source");
+                Err(store_unavailable(Effect::None))
+            }
+        }
+    }
+
+    /// One claim. Whatever comes of it, no claim is left behind that nobody works under.
+    async fn claim(
+        &self,
+        attempt: AttemptId,
+        fingerprint: Fingerprint,
+        sent_at: Instant,
+    ) -> Result<(Decision, Timestamp), Refusal> {
+        let claim = Claim {
+            id: self.id,
+            attempt,
+            fingerprint,
+            terms: self.call.policy.terms(),
+            label: self.label.clone(),
+            issued_at: self.call.key.issued_at(),
+            undated: self.call.undated,
+        };
+        // The holder's own deadline starts before the claim is sent (L12).
+        let usable_until = sent_at + usable(self.call.policy.lease);
+        let patience = usable_until.min(sent_at + self.engine.0.limits.store_time_max);
+        match self.engine.0.records.claim(&claim, patience).await {
+            Ok(Reply::Decided { decision: Decision::Execute(_), .. }) if Instant::now() >= usable_until => {
+                self.disown(claim);
+                Err(store_unavailable(Effect::None))
+            }
+            Ok(Reply::Decided { decision, at, .. }) => Ok((decision, at)),
+            Ok(Reply::Corrupt) => Err(Refusal::RecordCorrupt),
+            Ok(Reply::HistoryLost { .. }) => Err(Refusal::HistoryLost),
+            Err(StoreError::Full { .. }) => Err(Refusal::Overloaded { retry_after: OVERLOAD_RETRY_AFTER }),
+            Err(StoreError::Unavailable { .. }) => Err(store_unavailable(Effect::None)),
+            Err(StoreError::Unknown { .. }) => {
+                self.disown(claim);
+                Err(store_unavailable(Effect::None))
+            }
+        }
+    }
+
+    /// Releases a claim whose answer was lost: nothing was sent under it, and only this process can prove that.
+    fn disown(&self, claim: Claim) {
+        let engine = self.engine.clone();
+        let deadline = Instant::now() + claim.terms.lease;
+        self.engine.0.calls.spawn(async move {
+            let released = async {
+                let reply = engine.0.records.claim(&claim, deadline).await?;
+                if let Reply::Decided { decision: Decision::Execute(attempt), .. } = reply {
+                    engine.0.records.settle(claim.id, attempt, &Settle::Release, deadline).await?;
+                }
+                Ok::<(), StoreError>(())
+            };
+            tokio::select! {
+                released = released => if let Err(error) = released {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "unused claim not released");
+                },
+                () = engine.0.stop.cancelled() => {}
+            }
+            engine.0.waiters.wake(claim.id);
+        });
+    }
+
+    /// What the record says now, for a former holder's own caller (L2).
+    pub(crate) async fn truth<A>(&self) -> Ran<A> {
+        let store = &self.engine.0.records;
+        let stored = match store.once("get", store.store.get(self.id)).await {
+            Ok(Some(Stored::Record(record, _))) => record,
+            Ok(Some(Stored::Corrupt)) => return Ran::Refused(Refusal::RecordCorrupt),
+            Ok(None) | Err(_) => return Ran::Refused(store_unavailable(Effect::Unknown)),
+        };
+        let denial = match stored.state {
+            State::Done { outcome, .. } => {
+                let age = self.engine.now().since(stored.since);
+                return self.stored(outcome, age, Drift::Same, Told::First);
+            }
+            State::InDoubt { reason, .. } => {
+                return Ran::Refused(Refusal::OutcomeUnknown(Doubt {
+                    reason,
+                    sent_at: stored.claimed_at,
+                    told: Told::First,
+                }));
+            }
+            State::Claimed { .. } | State::Absent => Denial::InProgress,
+            State::Tombstone { .. } => Denial::Expired,
+        };
+        Ran::Refused(Refusal::of_denial(denial, PROGRESS_RETRY_AFTER))
+    }
+
+    /// A stored outcome as an answer. One that does not open is corrupt, never absent (L8).
+    pub(crate) fn stored<A>(
+        &self,
+        outcome: Option<Sealed>,
+        age: Duration,
+        drift: Drift,
+        told: Told,
+    ) -> Ran<A> {
+        let Some(sealed) = outcome else {
+            return Ran::Refused(Refusal::OutcomeNotKept { status: None });
+        };
+        match self.engine.0.sealer.open(&self.seal_context(), &sealed) {
+            Ok(outcome) => match outcome.content {
+                Content::NotKept { .. } => {
+                    Ran::Refused(Refusal::OutcomeNotKept { status: Some(outcome.status) })
+                }
+                Content::Kept(_) | Content::None { .. } => Ran::Stored { outcome, age, drift, told },
+            },
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "stored outcome not readable");
+                Ran::Refused(Refusal::RecordCorrupt)
+            }
+        }
+    }
+
+    pub(crate) fn seal_context(&self) -> SealContext<'_> {
+        SealContext { tenant: &self.call.tenant, actor: self.label.actor, id: self.id, key: None }
+    }
+
+    /// Counts the call and writes its audit event.
+    pub(crate) fn report<A>(&self, ran: &Ran<A>, ran_as: Option<(Attempt, Option<u16>)>) {
+        let (decision, reason, drifted, status) = describe(ran);
+        let at = self.engine.now();
+        let took = self.began.elapsed();
+        self.engine.0.telemetry.count_request(decision, took);
+        let event = AuditEvent {
+            epoch: ran_as.map(|(attempt, _)| attempt.epoch.0),
+            status: status.or(ran_as.and_then(|(_, status)| status)),
+            reason,
+            drifted,
+            latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            ..AuditEvent::new(decision, &self.label, at).traced(&self.call.trace)
+        };
+        self.engine.0.audit.send(event.line(self.label.key, at));
+    }
+
+    /// Hands the answer over; a caller that is gone does not want it any more, and a retry will get it.
+    pub(crate) fn answer<A>(&self, sender: oneshot::Sender<Ran<A>>, ran: Ran<A>) {
+        drop(sender.send(ran));
+    }
+}
+
+/// How much of a lease its holder uses: it gives up before anybody else can think that it has (L12).
+pub(crate) fn usable(lease: Duration) -> Duration {
+    lease * 4 / 5
+}
+
+pub(crate) const fn store_unavailable(effect: Effect) -> Refusal {
+    Refusal::StoreUnavailable { retry_after: STORE_RETRY_AFTER, effect }
+}
+
+/// The decision's stable name for metrics and audit, with its reason, drift and stored status.
+fn describe<A>(ran: &Ran<A>) -> (&'static str, Option<&'static str>, bool, Option<u16>) {
+    match ran {
+        Ran::Answered { standing: Standing::Recorded | Standing::Streaming, .. } => {
+            ("executed", None, false, None)
+        }
+        Ran::Answered { standing: Standing::Released(proof), .. } => {
+            ("released", Some(proof.as_str()), false, None)
+        }
+        Ran::Answered { standing: Standing::Unrecorded, .. } => ("unrecorded", None, false, None),
+        Ran::Stored { outcome, drift, .. } => {
+            ("replayed", None, *drift == Drift::Drifted, Some(outcome.status))
+        }
+        Ran::Refused(Refusal::OutcomeUnknown(Doubt { reason, told, .. })) => {
+            let decision = match told {
+                Told::First => "doubted",
+                Told::Repeat => "refused-in-doubt",
+            };
+            (decision, Some(reason.as_str()), false, None)
+        }
+        Ran::Refused(Refusal::UpstreamUnreachable(proof)) => ("released", Some(proof.as_str()), false, None),
+        Ran::Refused(refusal) => ("refused", Some(refusal.problem_type().slug), false, None),
+    }
+}

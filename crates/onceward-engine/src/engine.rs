@@ -1,0 +1,241 @@
+//! The engine: starts, takes calls, drains.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use onceward_core::{
+    actor::{KeyTag, Label},
+    refusal::Refusal,
+    secret::Secret,
+    time::Timestamp,
+};
+use onceward_store::{AuditLog, Clock, Store, StoreError};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::{Instant, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    audit::AuditQueue,
+    call::{Call, Effected, Ran},
+    drive::Drive,
+    entropy::Entropy,
+    limits::Limits,
+    probe::{Probe, Stage},
+    records::Records,
+    seal::Sealer,
+    telemetry::Telemetry,
+    waiters::Waiters,
+};
+
+/// When a caller that met a limit may try again.
+pub(crate) const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What an engine is made of. Time and randomness are handed in, so that a simulation can own them.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where records are kept.
+    pub store: Arc<dyn Store>,
+    /// Where decisions are written down.
+    pub audit_log: Arc<dyn AuditLog>,
+    /// The deployment's secret.
+    pub secret: Secret,
+    /// The store's clock.
+    pub clock: Arc<dyn Clock>,
+    /// The random source.
+    pub entropy: Arc<dyn Entropy>,
+    /// The bounds.
+    pub limits: Limits,
+    /// Who is told of each stage of each call; `None` in production.
+    pub probe: Option<Arc<dyn Probe>>,
+}
+
+/// Runs each keyed effect once and answers its repeats.
+///
+/// Cheap to clone. Every call runs in a task that the engine owns, so a caller that goes away stops nothing (L6); [`Engine::drain`] ends
+/// them all.
+#[derive(Clone)]
+pub struct Engine(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) records: Records,
+    pub(crate) sealer: Sealer,
+    pub(crate) secret: Secret,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) limits: Limits,
+    probe: Option<Arc<dyn Probe>>,
+    pub(crate) waiters: Waiters,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) audit: AuditQueue,
+    pub(crate) audit_log: Arc<dyn AuditLog>,
+    /// Calls under way.
+    pub(crate) calls: TaskTracker,
+    calls_free: Arc<Semaphore>,
+    /// The sweeper and the audit writer.
+    housekeeping: TaskTracker,
+    /// No new calls.
+    closing: CancellationToken,
+    /// Calls under way are to give up.
+    pub(crate) stop: CancellationToken,
+    /// No more audit events will come.
+    ended: CancellationToken,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("store", &self.0.records.store).finish_non_exhaustive()
+    }
+}
+
+/// How draining ended (L6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Calls that were under way and ended by themselves.
+    pub finished: usize,
+    /// Calls that had to be stopped; their effects are in doubt.
+    pub stopped: usize,
+}
+
+impl Engine {
+    /// Starts the engine with its sweeper and audit writer, once its store answers.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn start(parts: Parts) -> Result<Self, StoreError> {
+        let Parts { store, audit_log, secret, clock, entropy, limits, probe } = parts;
+        let kind = store.health().await?.kind;
+        let telemetry = Arc::new(Telemetry::default());
+        let ended = CancellationToken::new();
+        let (audit, writing) = AuditQueue::new(Arc::clone(&audit_log), Arc::clone(&telemetry), ended.clone());
+        let records = Records::new(store, kind, Arc::clone(&telemetry), limits.store_time_max);
+        let engine = Self(Arc::new(Inner {
+            records,
+            sealer: Sealer::new(secret.clone()),
+            secret,
+            clock,
+            entropy,
+            limits,
+            probe,
+            waiters: Waiters::new(limits.waiters_per_key_max, limits.waiters_max),
+            telemetry,
+            audit,
+            audit_log,
+            calls: TaskTracker::new(),
+            calls_free: Arc::new(Semaphore::new(limits.calls_max)),
+            housekeeping: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            ended: ended.clone(),
+        }));
+        engine.0.housekeeping.spawn(writing);
+        engine.0.housekeeping.spawn(engine.clone().sweep_until_closed());
+        Ok(engine)
+    }
+
+    /// Runs `effect` once for its key, or answers from what is remembered.
+    ///
+    /// `effect` is polled in a task of the engine's own and sees nothing of the caller's fate. It is called at most once, and only under
+    /// a durable claim.
+    ///
+    /// # Cancel safety
+    /// Dropping the returned future abandons the answer, not the work.
+    pub async fn run<A, F, W>(&self, call: Call, effect: F) -> Ran<A>
+    where
+        A: Send + 'static,
+        F: FnOnce() -> W + Send + 'static,
+        W: Future<Output = Effected<A>> + Send + 'static,
+    {
+        let overloaded = || Ran::Refused(Refusal::Overloaded { retry_after: OVERLOAD_RETRY_AFTER });
+        let Ok(permit) = Arc::clone(&self.0.calls_free).try_acquire_owned() else { return overloaded() };
+        if self.0.closing.is_cancelled() {
+            return overloaded();
+        }
+        let (sender, receiver) = oneshot::channel();
+        let engine = self.clone();
+        self.0.calls.spawn(async move {
+            Drive::new(&engine, call).run(effect, sender).await;
+            drop(permit);
+        });
+        // The task answers on every path; a runtime that is torn down drops it.
+        receiver.await.unwrap_or_else(|_| overloaded())
+    }
+
+    /// What the engine counts.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
+    }
+
+    /// The deployment's secret, under which adapters digest requests.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        &self.0.secret
+    }
+
+    /// The present on the store's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Whether new calls are taken.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.0.closing.is_cancelled()
+    }
+
+    /// Takes no new calls, waits up to `patience` for those under way, then stops the rest, which leaves their effects in doubt (L6).
+    pub async fn drain(&self, patience: Duration) -> DrainReport {
+        self.0.closing.cancel();
+        let under_way = self.0.calls.len();
+        self.0.calls.close();
+        let began = Instant::now();
+        if timeout(patience, self.0.calls.wait()).await.is_err() {
+            tracing::warn!(waited_ms = began.elapsed().as_millis(), "drain deadline passed");
+        }
+        let stopped = self.0.calls.len();
+        self.0.stop.cancel();
+        self.0.calls.wait().await;
+        DrainReport { finished: under_way.saturating_sub(stopped), stopped }
+    }
+
+    /// Ends the sweeper, and the audit writer once all that is queued is written. Comes after [`Engine::drain`].
+    pub async fn close(&self) {
+        self.0.closing.cancel();
+        self.0.ended.cancel();
+        self.0.housekeeping.close();
+        if timeout(CLOSE_TIME_MAX, self.0.housekeeping.wait()).await.is_err() {
+            tracing::warn!("audit events may be lost: the log did not take them in time");
+        }
+    }
+
+    async fn sweep_until_closed(self) {
+        let closing = self.0.closing.clone();
+        let period = self.0.limits.sweep_period;
+        loop {
+            tokio::select! {
+                () = closing.cancelled() => return,
+                () = tokio::time::sleep(period) => self.sweep().await,
+            }
+        }
+    }
+
+    pub(crate) fn reached(&self, stage: Stage) {
+        if let Some(probe) = &self.0.probe {
+            probe.reached(stage);
+        }
+    }
+
+    pub(crate) fn label(&self, call: &Call) -> Label {
+        Label {
+            tenant: call.tenant.clone(),
+            actor: call.actor.tag(&self.0.secret, &call.tenant),
+            key: KeyTag::of(&self.0.secret, &call.key),
+            effect: call.effect.clone(),
+        }
+    }
+}
+
+/// How long the audit writer may take at the end.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,219 @@
+//! What an operator, a resolver or the owner of a key does beside the traffic (D2-D5, T3).
+
+use std::time::Duration;
+
+use onceward_core::{
+    actor::{KeyTag, Label, LookupId},
+    key::Key,
+    outcome::Outcome,
+    record::{Alarm, Decision, Denial, Sealed, State, Verdict},
+    time::Timestamp,
+};
+use onceward_store::{
+    AuditCursor, Entry, EntryFilter, Health, Page, PageCursor, Reply, Resolution, ResolutionChange,
+    StoreError, StoredAudit,
+};
+
+use crate::{
+    audit::AuditEvent,
+    engine::Engine,
+    seal::{OpenError, SealContext},
+};
+
+/// What an operator or resolver says of an effect in doubt (D3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// It happened; its answer was not seen.
+    Happened,
+    /// It did not happen and never will: nothing of the first request is still on its way.
+    Absent,
+}
+
+impl Finding {
+    /// The verdict's stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Happened => "happened",
+            Self::Absent => "absent",
+        }
+    }
+}
+
+/// What became of a verdict or a cancellation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// It stands.
+    Applied,
+    /// The record refused it.
+    Denied(Denial),
+    /// The effect was over before; its answer stands (D5).
+    AlreadyDone,
+    /// The record cannot be read (L8).
+    Corrupt,
+}
+
+impl Engine {
+    /// Lists records, newest change first.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn list(
+        &self,
+        filter: EntryFilter,
+        after: Option<PageCursor>,
+        entries_max: usize,
+    ) -> Result<Page, StoreError> {
+        let records = &self.0.records;
+        records.once("scan", records.store.scan(filter, after, entries_max)).await
+    }
+
+    /// The tag under which a key is listed.
+    #[must_use]
+    pub fn key_tag(&self, key: &Key) -> KeyTag {
+        KeyTag::of(&self.0.secret, key)
+    }
+
+    /// The audit log, oldest first, of one key where `key` names one.
+    ///
+    /// # Errors
+    /// When the log does not answer.
+    pub async fn audit(
+        &self,
+        after: AuditCursor,
+        key: Option<KeyTag>,
+        lines_max: usize,
+    ) -> Result<Vec<(AuditCursor, StoredAudit)>, StoreError> {
+        self.0.records.once("audit-read", self.0.audit_log.read(after, key, lines_max)).await
+    }
+
+    /// What the store says of itself.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn health(&self) -> Result<Health, StoreError> {
+        self.0.records.once("health", self.0.records.store.health()).await
+    }
+
+    /// Opens the outcome of a listed record, read anew.
+    ///
+    /// # Errors
+    /// When it does not open under this deployment's secret.
+    pub fn open(&self, entry: &Entry, outcome: &Sealed) -> Result<Outcome, OpenError> {
+        let context =
+            SealContext { tenant: &entry.label.tenant, actor: entry.label.actor, id: entry.id, key: None };
+        self.0.sealer.open(&context, outcome)
+    }
+
+    /// Applies a verdict to an effect in doubt; the audit log has it with its evidence in the same step (D3, D4).
+    ///
+    /// # Errors
+    /// When the store does not answer; whether the verdict stands is then unknown, and it may be repeated.
+    pub async fn resolve(
+        &self,
+        id: LookupId,
+        label: &Label,
+        finding: Finding,
+        evidence: &str,
+    ) -> Result<Resolved, StoreError> {
+        let verdict = match finding {
+            Finding::Happened => Verdict::Happened(None),
+            Finding::Absent => Verdict::Absent,
+        };
+        let event = AuditEvent {
+            reason: Some(finding.as_str()),
+            evidence: Some(evidence),
+            ..AuditEvent::new("resolved", label, self.now())
+        };
+        let change = ResolutionChange::Verdict(verdict);
+        let resolved = self.change(id, label, change, &event).await?;
+        if resolved == Resolved::Applied {
+            self.0.telemetry.count_resolution(finding.as_str());
+        }
+        Ok(resolved)
+    }
+
+    /// Cancels a key: what has not run never will, what is in doubt stays so and is marked abandoned (D5).
+    ///
+    /// # Errors
+    /// When the store does not answer; the cancellation may be repeated.
+    pub async fn cancel(
+        &self,
+        id: LookupId,
+        label: &Label,
+        remember: Duration,
+        evidence: &str,
+    ) -> Result<Resolved, StoreError> {
+        let event =
+            AuditEvent { evidence: Some(evidence), ..AuditEvent::new("cancelled", label, self.now()) };
+        self.change(id, label, ResolutionChange::Cancel { remember }, &event).await
+    }
+
+    async fn change(
+        &self,
+        id: LookupId,
+        label: &Label,
+        change: ResolutionChange,
+        event: &AuditEvent<'_>,
+    ) -> Result<Resolved, StoreError> {
+        let audit = event.line(label.key, self.now());
+        let resolution = Resolution { id, change, label: label.clone(), audit };
+        let reply = self.0.records.once("resolve", self.0.records.store.resolve(resolution)).await?;
+        self.0.waiters.wake(id);
+        Ok(match reply {
+            Reply::Decided { decision: Decision::Settled | Decision::Unchanged, .. } => Resolved::Applied,
+            Reply::Decided { decision: Decision::Refuse(denial), .. } => Resolved::Denied(denial),
+            Reply::Decided { decision: Decision::Replay { .. }, .. } => Resolved::AlreadyDone,
+            Reply::Decided {
+                decision:
+                    Decision::Execute(_)
+                    | Decision::Wait { .. }
+                    | Decision::Compare(_)
+                    | Decision::Renewed(_)
+                    | Decision::Stale(Alarm::None | Alarm::EffectAfterRelease),
+                ..
+            }
+            | Reply::Corrupt
+            | Reply::HistoryLost { .. } => Resolved::Corrupt,
+        })
+    }
+
+    /// Sweeps until nothing is left that time has overtaken, in bounded batches (T3), and trims the audit log.
+    pub(crate) async fn sweep(&self) {
+        let records = &self.0.records;
+        let records_max = self.0.limits.sweep_records_max;
+        loop {
+            match records.once("sweep", records.store.sweep(records_max)).await {
+                Ok(swept) => {
+                    self.0.telemetry.count_swept(swept);
+                    if !swept.more || self.is_closing() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "sweep failed");
+                    return;
+                }
+            }
+        }
+        let retention_ms = u64::try_from(self.0.limits.audit_retention.as_millis()).unwrap_or(u64::MAX);
+        let before = Timestamp::from_ms(self.now().as_ms().saturating_sub(retention_ms));
+        let trimmed = records.once("audit-trim", self.0.audit_log.trim(before, records_max)).await;
+        if let Err(error) = trimmed {
+            tracing::warn!(error = &error as &dyn std::error::Error, "audit log not trimmed");
+        }
+    }
+}
+
+/// The state's stable name, for listings and the wire.
+#[must_use]
+pub const fn state_name(state: &State) -> &'static str {
+    match state {
+        State::Absent => "absent",
+        State::Claimed { .. } => "claimed",
+        State::Done { .. } => "done",
+        State::InDoubt { .. } => "in-doubt",
+        State::Tombstone { .. } => "tombstone",
+    }
+}

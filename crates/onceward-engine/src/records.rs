@@ -1,0 +1,106 @@
+//! The store as the engine uses it: every operation timed, measured, and repeated after a lost answer.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use onceward_core::{actor::LookupId, record::Attempt};
+use onceward_store::{Claim, Reply, Settle, Store, StoreError, StoreFuture};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::telemetry::Telemetry;
+
+/// The first pause before a store operation is repeated; it doubles.
+const REPEAT_PAUSE: Duration = Duration::from_millis(10);
+
+/// The longest pause before a store operation is repeated.
+const REPEAT_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// A store with its clockwork.
+#[derive(Clone, Debug)]
+pub(crate) struct Records {
+    pub(crate) store: Arc<dyn Store>,
+    kind: &'static str,
+    telemetry: Arc<Telemetry>,
+    time_max: Duration,
+}
+
+impl Records {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        kind: &'static str,
+        telemetry: Arc<Telemetry>,
+        time_max: Duration,
+    ) -> Self {
+        Self { store, kind, telemetry, time_max }
+    }
+
+    /// Claims, repeating the same attempt until `deadline`.
+    pub(crate) async fn claim(&self, claim: &Claim, deadline: Instant) -> Result<Reply, StoreError> {
+        self.repeat("claim", deadline, || self.store.claim(claim.clone())).await
+    }
+
+    /// Renews once; the lease keeper has its own rhythm.
+    pub(crate) async fn renew(
+        &self,
+        id: LookupId,
+        attempt: Attempt,
+        deadline: Instant,
+    ) -> Result<Reply, StoreError> {
+        self.timed("renew", deadline, self.store.renew(id, attempt)).await
+    }
+
+    /// Settles, repeating until `deadline`.
+    pub(crate) async fn settle(
+        &self,
+        id: LookupId,
+        attempt: Attempt,
+        settle: &Settle,
+        deadline: Instant,
+    ) -> Result<Reply, StoreError> {
+        self.repeat("settle", deadline, || self.store.settle(id, attempt, settle.clone())).await
+    }
+
+    /// Runs an operation that needs no repetition.
+    pub(crate) async fn once<T>(
+        &self,
+        op: &'static str,
+        operation: StoreFuture<'_, T>,
+    ) -> Result<T, StoreError> {
+        self.timed(op, Instant::now() + self.time_max, operation).await
+    }
+
+    /// Repeats an operation under the same attempt id, which says the same again (L11), until it answers or `deadline` passes.
+    async fn repeat<'a, T>(
+        &'a self,
+        op: &'static str,
+        deadline: Instant,
+        operation: impl Fn() -> StoreFuture<'a, T>,
+    ) -> Result<T, StoreError> {
+        let mut pause = REPEAT_PAUSE;
+        loop {
+            match self.timed(op, deadline, operation()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    tracing::warn!(op, error = &error as &dyn Error, "store operation failed");
+                    if Instant::now() + pause >= deadline {
+                        return Err(error);
+                    }
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(REPEAT_PAUSE_MAX);
+        }
+    }
+
+    async fn timed<T>(
+        &self,
+        op: &'static str,
+        deadline: Instant,
+        operation: StoreFuture<'_, T>,
+    ) -> Result<T, StoreError> {
+        let began = Instant::now();
+        let answer = timeout_at(deadline.min(began + self.time_max), operation).await;
+        let answer = answer.unwrap_or(Err(StoreError::Unknown { reason: "timed out", source: None }));
+        self.telemetry.observe_store(op, self.kind, began.elapsed(), answer.is_ok());
+        answer
+    }
+}

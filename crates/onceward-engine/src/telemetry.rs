@@ -1,0 +1,214 @@
+//! Every metric, declared in one place (A2). No key, actor, host or path is ever a label.
+
+use std::{fmt, sync::atomic::AtomicU64, time::Duration};
+
+use onceward_core::record::DoubtReason;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+/// Seconds: the buckets that OpenTelemetry's semantic conventions advise for request durations.
+const SECONDS_BUCKETS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// Seconds: store operations take from a microsecond (memory) to an fsync (a few milliseconds) to a network's time-out.
+const STORE_SECONDS_BUCKETS: [f64; 12] =
+    [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabel {
+    verdict: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    op: &'static str,
+    store: &'static str,
+}
+
+/// The counters of one engine, and the registry that writes them out.
+pub struct Telemetry {
+    registry: Registry,
+    requests: Family<OutcomeLabel, Counter>,
+    durations: Histogram,
+    doubts: Family<ReasonLabel, Counter>,
+    resolutions: Family<VerdictLabel, Counter>,
+    leases_lapsed: Counter,
+    swept: Family<OutcomeLabel, Counter>,
+    store_seconds: Family<OperationLabels, Histogram, fn() -> Histogram>,
+    store_errors: Family<OperationLabels, Counter>,
+    unprotected: Counter,
+    audit_lost: Counter,
+    effects_after_release: Counter,
+    running: Gauge,
+    waiting: Gauge,
+    self_test_ok: Gauge<f64, AtomicU64>,
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Telemetry(..)")
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        let store_histogram: fn() -> Histogram = || Histogram::new(STORE_SECONDS_BUCKETS);
+        let mut telemetry = Self {
+            registry: Registry::with_prefix("onceward"),
+            requests: Family::default(),
+            durations: Histogram::new(SECONDS_BUCKETS),
+            doubts: Family::default(),
+            resolutions: Family::default(),
+            leases_lapsed: Counter::default(),
+            swept: Family::default(),
+            store_seconds: Family::new_with_constructor(store_histogram),
+            store_errors: Family::default(),
+            unprotected: Counter::default(),
+            audit_lost: Counter::default(),
+            effects_after_release: Counter::default(),
+            running: Gauge::default(),
+            waiting: Gauge::default(),
+            self_test_ok: Gauge::default(),
+        };
+        telemetry.register();
+        telemetry
+    }
+}
+
+impl Telemetry {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests", "Keyed requests by what became of them", self.requests.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "Time from a keyed request's arrival to its answer",
+            Unit::Seconds,
+            self.durations.clone(),
+        );
+        registry.register("in_doubt", "Effects that fell into doubt, by reason", self.doubts.clone());
+        registry.register("resolutions", "Verdicts on effects in doubt", self.resolutions.clone());
+        registry.register("lease_lapsed", "Claims whose lease lapsed", self.leases_lapsed.clone());
+        registry.register("swept", "Records that age changed, by what they became", self.swept.clone());
+        registry.register_with_unit(
+            "store_operation_duration",
+            "Time of store operations",
+            Unit::Seconds,
+            self.store_seconds.clone(),
+        );
+        registry.register("store_errors", "Store operations that failed", self.store_errors.clone());
+        registry.register(
+            "unprotected_writes",
+            "Requests with an unsafe method that carried no key and were passed through",
+            self.unprotected.clone(),
+        );
+        registry.register(
+            "audit_events_lost",
+            "Audit events that could not be queued",
+            self.audit_lost.clone(),
+        );
+        registry.register(
+            "effect_after_release",
+            "Effects that were answered after a verdict of absence had released their key",
+            self.effects_after_release.clone(),
+        );
+        registry.register("running", "Effects that run now", self.running.clone());
+        registry.register("waiting", "Duplicates that wait now", self.waiting.clone());
+        registry.register(
+            "self_test_ok",
+            "1 when a replay was proven against this store at start",
+            self.self_test_ok.clone(),
+        );
+    }
+
+    /// All metrics in OpenMetrics text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        match text::encode(&mut text, &self.registry) {
+            Ok(()) | Err(fmt::Error) => text,
+        }
+    }
+
+    /// Counts a request that no key protected.
+    pub fn count_unprotected(&self) {
+        self.unprotected.inc();
+    }
+
+    pub(crate) fn count_request(&self, outcome: &'static str, took: Duration) {
+        self.requests.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.durations.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn count_doubt(&self, reason: DoubtReason) {
+        self.doubts.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc();
+    }
+
+    pub(crate) fn count_resolution(&self, verdict: &'static str) {
+        self.resolutions.get_or_create(&VerdictLabel { verdict }).inc();
+    }
+
+    pub(crate) fn count_swept(&self, swept: onceward_store::Swept) {
+        self.swept.get_or_create(&OutcomeLabel { outcome: "expired" }).inc_by(swept.expired);
+        self.swept.get_or_create(&OutcomeLabel { outcome: "forgotten" }).inc_by(swept.forgotten);
+        self.leases_lapsed.inc_by(swept.doubted);
+    }
+
+    pub(crate) fn observe_store(&self, op: &'static str, store: &'static str, took: Duration, ok: bool) {
+        let labels = OperationLabels { op, store };
+        self.store_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        if !ok {
+            self.store_errors.get_or_create(&labels).inc();
+        }
+    }
+
+    pub(crate) fn count_audit_lost(&self) {
+        self.audit_lost.inc();
+    }
+
+    pub(crate) fn count_effect_after_release(&self) {
+        self.effects_after_release.inc();
+    }
+
+    pub(crate) fn set_self_test(&self, ok: bool) {
+        self.self_test_ok.set(if ok { 1.0 } else { 0.0 });
+    }
+
+    pub(crate) fn running(&self) -> GaugeGuard {
+        GaugeGuard::raise(&self.running)
+    }
+
+    pub(crate) fn waiting(&self) -> GaugeGuard {
+        GaugeGuard::raise(&self.waiting)
+    }
+}
+
+/// Counts one thing for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct GaugeGuard(Gauge);
+
+impl GaugeGuard {
+    fn raise(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for GaugeGuard {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

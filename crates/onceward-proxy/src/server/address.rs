@@ -1,0 +1,238 @@
+//! Where a request is meant to go, if its parts agree on that.
+
+use std::net::SocketAddr;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderMap, Method, Uri, Version, uri};
+
+use super::Via;
+use super::head::HeadFault;
+use crate::target::{Host, Scheme, Target};
+
+/// What a request is addressed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// A tunnel to there.
+    Tunnel(Target),
+    /// The proxy itself.
+    Own,
+    /// An origin.
+    Origin(Scheme, Target),
+}
+
+/// Reads target and Host of a request that came `via` a connection to the listener at `local`.
+///
+/// # Errors
+/// A [`HeadFault`] when there is no Host, more than one, or one that differs from the target or the tunnel.
+pub(super) fn destination(request: &Parts, via: &Via, local: SocketAddr) -> Result<Destination, HeadFault> {
+    let host = host_field(&request.headers)?;
+    if request.method == Method::CONNECT {
+        return connect(request, host, via);
+    }
+    let Some(authority) = request.uri.authority() else {
+        let host = host.ok_or(HeadFault::HostMissing)?;
+        return within(host, via);
+    };
+    let scheme = scheme(&request.uri)?;
+    let target = Target::parse(authority.as_str(), Some(scheme.default_port()))?;
+    match host {
+        Some(host) if Target::parse(host, Some(scheme.default_port()))? != target => {
+            return Err(HeadFault::HostDiffers);
+        }
+        // HTTP/2 has `:authority`, HTTP/1.0 has no Host; HTTP/1.1 needs it also with an absolute target.
+        None if request.version == Version::HTTP_11 => return Err(HeadFault::HostMissing),
+        _ => {}
+    }
+    match via {
+        Via::Proxy if is_own(&target, local) => Ok(Destination::Own),
+        Via::Proxy => Ok(Destination::Origin(scheme, target)),
+        Via::Tunnel { .. } | Via::Intercepted { .. } => inside(scheme, target, via),
+    }
+}
+
+fn host_field(headers: &HeaderMap) -> Result<Option<&str>, HeadFault> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let Some(host) = hosts.next() else { return Ok(None) };
+    if hosts.next().is_some() {
+        return Err(HeadFault::HostRepeated);
+    }
+    match host.to_str() {
+        Ok(host) => Ok(Some(host)),
+        Err(_) => Err(HeadFault::FieldValue),
+    }
+}
+
+/// A Host without a port names any port: it adds nothing to the target of a tunnel, and several clients send it so.
+fn connect(request: &Parts, host: Option<&str>, via: &Via) -> Result<Destination, HeadFault> {
+    if *via != Via::Proxy {
+        return Err(HeadFault::ConnectNested);
+    }
+    let authority = request.uri.authority().map_or("", uri::Authority::as_str);
+    let target = Target::parse(authority, None)?;
+    match host {
+        Some(host) if Target::parse(host, Some(target.port))? != target => Err(HeadFault::HostDiffers),
+        None if request.version == Version::HTTP_11 => Err(HeadFault::HostMissing),
+        _ => Ok(Destination::Tunnel(target)),
+    }
+}
+
+/// A target in origin form: to the proxy itself, or to where the tunnel leads.
+fn within(host: &str, via: &Via) -> Result<Destination, HeadFault> {
+    match via {
+        Via::Proxy => Ok(Destination::Own),
+        Via::Tunnel { .. } | Via::Intercepted { .. } => {
+            let scheme = via.scheme();
+            inside(scheme, Target::parse(host, Some(scheme.default_port()))?, via)
+        }
+    }
+}
+
+/// Inside of a tunnel only its own target can be asked, by the name of the CONNECT or of the TLS handshake.
+fn inside(scheme: Scheme, target: Target, via: &Via) -> Result<Destination, HeadFault> {
+    let agrees = |tunnel: &Target, name: Option<&Host>| {
+        target.port == tunnel.port && (target.host == tunnel.host || Some(&target.host) == name)
+    };
+    let agrees = scheme == via.scheme()
+        && match via {
+            Via::Proxy => false,
+            Via::Tunnel { target: tunnel } => agrees(tunnel, None),
+            Via::Intercepted { target: tunnel, server_name } => agrees(tunnel, server_name.as_ref()),
+        };
+    if agrees { Ok(Destination::Origin(scheme, target)) } else { Err(HeadFault::HostDiffers) }
+}
+
+fn scheme(uri: &Uri) -> Result<Scheme, HeadFault> {
+    match uri.scheme_str() {
+        Some("http") => Ok(Scheme::Http),
+        Some("https") => Ok(Scheme::Https),
+        _ => Err(HeadFault::Scheme),
+    }
+}
+
+/// Whether the target is the listener by its address, or by `localhost`; other names are the dialer's to refuse.
+fn is_own(target: &Target, local: SocketAddr) -> bool {
+    let is_here = match &target.host {
+        Host::Ip(ip) => *ip == local.ip() || (ip.is_loopback() && local.ip().is_unspecified()),
+        Host::Name(name) => {
+            name.as_ref() == "localhost" && (local.ip().is_loopback() || local.ip().is_unspecified())
+        }
+    };
+    is_here && target.port == local.port()
+}
+
+/// The absolute URI of a request to `target`.
+///
+/// # Errors
+/// [`HeadFault::RequestTarget`] for a target without a path, such as `*`.
+pub(super) fn absolute(uri: &Uri, scheme: Scheme, target: &Target) -> Result<Uri, HeadFault> {
+    let path = uri.path_and_query().map_or("/", uri::PathAndQuery::as_str);
+    let absolute =
+        Uri::builder().scheme(scheme.as_str()).authority(target.authority(scheme)).path_and_query(path);
+    match absolute.build() {
+        Ok(uri) if path != "*" => Ok(uri),
+        _ => Err(HeadFault::RequestTarget),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::TargetFault;
+
+    fn local() -> SocketAddr {
+        "127.0.0.1:8473".parse().unwrap()
+    }
+
+    fn target(text: &str) -> Target {
+        Target::parse(text, None).unwrap()
+    }
+
+    fn read(method: &str, uri: &str, hosts: &[&str], via: &Via) -> Result<Destination, HeadFault> {
+        let mut request = http::Request::builder().method(method).uri(uri);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        destination(&request.body(()).unwrap().into_parts().0, via, local())
+    }
+
+    fn origin(scheme: Scheme, text: &str) -> Result<Destination, HeadFault> {
+        Ok(Destination::Origin(scheme, target(text)))
+    }
+
+    // covers: S6
+    #[test]
+    fn target_and_host_agree_or_the_request_is_refused() {
+        let via = Via::Proxy;
+        assert_eq!(
+            read("GET", "http://A.example/", &["a.example:80"], &via),
+            origin(Scheme::Http, "a.example:80")
+        );
+        assert_eq!(
+            read("GET", "https://a.example/", &["a.example"], &via),
+            origin(Scheme::Https, "a.example:443")
+        );
+        assert_eq!(read("GET", "http://a.example/", &["b.example"], &via), Err(HeadFault::HostDiffers));
+        assert_eq!(read("GET", "http://a.example/", &["a.example:81"], &via), Err(HeadFault::HostDiffers));
+        assert_eq!(read("GET", "http://a.example/", &[], &via), Err(HeadFault::HostMissing));
+        assert_eq!(
+            read("GET", "http://a.example/", &["a.example", "a.example"], &via),
+            Err(HeadFault::HostRepeated)
+        );
+        let user_info = Err(HeadFault::Target(TargetFault::UserInfo));
+        assert_eq!(read("GET", "http://u:p@a.example/", &["a.example"], &via), user_info);
+        assert_eq!(read("GET", "ftp://a.example/", &["a.example"], &via), Err(HeadFault::Scheme));
+    }
+
+    #[test]
+    fn tunnels_name_a_port_and_one_host() {
+        let via = Via::Proxy;
+        let opened = Ok(Destination::Tunnel(target("[::1]:443")));
+        assert_eq!(read("CONNECT", "[::1]:443", &["[::1]:443"], &via), opened);
+        assert_eq!(read("CONNECT", "[::1]:443", &["[::1]"], &via), opened);
+        assert_eq!(read("CONNECT", "a.example:443", &["b.example:443"], &via), Err(HeadFault::HostDiffers));
+        assert_eq!(read("CONNECT", "a.example:443", &[], &via), Err(HeadFault::HostMissing));
+        let port_missing = Err(HeadFault::Target(TargetFault::PortMissing));
+        assert_eq!(read("CONNECT", "a.example", &["a.example"], &via), port_missing);
+        let inside = Via::Tunnel { target: target("a.example:80") };
+        assert_eq!(
+            read("CONNECT", "b.example:443", &["b.example:443"], &inside),
+            Err(HeadFault::ConnectNested)
+        );
+    }
+
+    // covers: S6
+    #[test]
+    fn a_tunnel_leads_to_its_own_target_only() {
+        let via = Via::Intercepted {
+            target: target("203.0.113.7:443"),
+            server_name: Some(Host::parse("a.example").unwrap()),
+        };
+        assert_eq!(read("GET", "/", &["a.example"], &via), origin(Scheme::Https, "a.example:443"));
+        assert_eq!(read("GET", "/", &["203.0.113.7"], &via), origin(Scheme::Https, "203.0.113.7:443"));
+        assert_eq!(
+            read("GET", "https://a.example/", &["a.example"], &via),
+            origin(Scheme::Https, "a.example:443")
+        );
+        assert_eq!(read("GET", "/", &["b.example"], &via), Err(HeadFault::HostDiffers));
+        assert_eq!(read("GET", "/", &["a.example:8443"], &via), Err(HeadFault::HostDiffers));
+        assert_eq!(
+            read("GET", "http://a.example:443/", &["a.example:443"], &via),
+            Err(HeadFault::HostDiffers)
+        );
+        assert_eq!(read("GET", "/", &[], &via), Err(HeadFault::HostMissing));
+    }
+
+    #[test]
+    fn the_proxy_knows_its_own_address() {
+        let via = Via::Proxy;
+        for uri in ["/", "/status", "http://127.0.0.1:8473/", "http://localhost:8473/"] {
+            let host = uri.strip_prefix("http://").map_or("any.example", |rest| rest.trim_end_matches('/'));
+            assert_eq!(read("GET", uri, &[host], &via), Ok(Destination::Own), "{uri}");
+        }
+        assert_eq!(
+            read("GET", "http://127.0.0.1:8474/", &["127.0.0.1:8474"], &via),
+            origin(Scheme::Http, "127.0.0.1:8474")
+        );
+    }
+}

@@ -1,0 +1,401 @@
+//! Stands between a client's bytes and hyper's HTTP/1 parser.
+//!
+//! No byte of a request head passes before the whole head was judged by [`head::judge`](super::head::judge); bodies pass
+//! unbuffered and counted, so that the gate knows where the next head begins. A refused head is replaced by a synthetic
+//! request, which takes its turn behind the requests before it, and which the service answers with the refusal.
+
+mod ledger;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+pub(super) use self::ledger::Ledger;
+use super::activity::Activity;
+use super::chunks::Chunks;
+use super::head::{self, BodyLength, Framing, HeadFault, Then};
+use crate::limits::Limits;
+
+/// One read of a head or of chunk framing.
+const READ_BYTES: usize = 8 * 1024;
+
+/// What hyper reads in the place of a refused head.
+const SYNTHETIC_HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n";
+
+/// A client connection whose HTTP/1 messages are checked as they are read.
+///
+/// Reads of bodies and tunnels go straight into the caller's buffer.
+pub(super) struct Gate<I> {
+    io: I,
+    /// Bytes that were read and not handed on.
+    buffer: BytesMut,
+    /// How much of `buffer` was searched for the end of a head.
+    scanned: usize,
+    state: State,
+    timer: Timer,
+    eof: bool,
+    ledger: Arc<Ledger>,
+    activity: Arc<Activity>,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Between messages, or within a head.
+    Head,
+    /// This many bytes of `buffer` are judged.
+    Release {
+        left: usize,
+        then: After,
+    },
+    Body {
+        left: u64,
+        then: Then,
+    },
+    Chunked {
+        chunks: Chunks,
+        then: Then,
+    },
+    /// Waiting for the answer to a request that may switch protocols.
+    Switch,
+    Opaque,
+    /// The synthetic head is out; nothing more is read.
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum After {
+    Message(Framing),
+    Refusal,
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
+    pub(super) fn new(io: I, activity: Arc<Activity>, limits: Limits) -> Self {
+        Self {
+            io,
+            buffer: BytesMut::new(),
+            scanned: 0,
+            state: State::Head,
+            timer: Timer::default(),
+            eof: false,
+            ledger: Arc::default(),
+            activity,
+            limits,
+        }
+    }
+
+    /// What the service asks at the beginning of each request.
+    pub(super) fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
+        loop {
+            self.skip_empty_line();
+            let end = head::end(&self.buffer, self.scanned);
+            self.scanned = self.buffer.len();
+            match end {
+                Err(fault) => return Poll::Ready(Ok(self.refuse(fault))),
+                Ok(Some(end)) => return Poll::Ready(Ok(self.release(end))),
+                Ok(None) if self.buffer.len() > self.limits.head_bytes_max => {
+                    return Poll::Ready(Ok(self.refuse(HeadFault::TooLong)));
+                }
+                Ok(None) => {}
+            }
+            if !self.eof && self.poll_fill(cx)?.is_ready() {
+                continue;
+            }
+            return self.poll_wait(cx);
+        }
+    }
+
+    /// Nothing to judge and nothing to read: time decides.
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
+        let within_head = !self.buffer.is_empty();
+        let wait = match (self.eof, within_head, self.activity.is_idle()) {
+            (true, true, _) => return Poll::Ready(Ok(self.refuse(HeadFault::Incomplete))),
+            (true, false, true) => return Poll::Ready(Ok(Step::End)),
+            // The client may have shut down only its sending side, and wait for its answer.
+            (true, false, false) => Wait::Answer,
+            (false, true, _) => Wait::Head,
+            (false, false, true) => Wait::Request,
+            (false, false, false) => {
+                self.timer.stop();
+                return Poll::Pending;
+            }
+        };
+        ready!(self.timer.poll(wait, &self.limits, cx));
+        Poll::Ready(Ok(match wait {
+            Wait::Head => self.refuse(HeadFault::TooSlow),
+            Wait::Request | Wait::Answer | Wait::Linger => Step::End,
+        }))
+    }
+
+    /// One empty line before a request is let go (RFC 9112, section 2.2); old clients send it after a body.
+    fn skip_empty_line(&mut self) {
+        if self.scanned == 0 && self.buffer.starts_with(b"\r\n") {
+            self.buffer.advance(2);
+        }
+    }
+
+    fn release(&mut self, end: usize) -> Step {
+        if end > self.limits.head_bytes_max {
+            return self.refuse(HeadFault::TooLong);
+        }
+        let judged = self.buffer.get(..end).map(|head| head::judge(head, self.limits.head_fields_max));
+        match judged.unwrap_or(Err(HeadFault::Incomplete)) {
+            Err(fault) => self.refuse(fault),
+            Ok(framing) => {
+                self.ledger.released(framing.then);
+                self.enter(State::Release { left: end, then: After::Message(framing) })
+            }
+        }
+    }
+
+    fn refuse(&mut self, fault: HeadFault) -> Step {
+        self.ledger.refused(fault);
+        self.buffer = BytesMut::from(SYNTHETIC_HEAD);
+        self.enter(State::Release { left: SYNTHETIC_HEAD.len(), then: After::Refusal })
+    }
+
+    fn enter(&mut self, state: State) -> Step {
+        self.timer.stop();
+        self.scanned = 0;
+        self.state = state;
+        Step::Again
+    }
+
+    fn after_release(after: After) -> State {
+        match after {
+            After::Refusal => State::Refused,
+            After::Message(Framing { body: BodyLength::Chunked, then }) => {
+                State::Chunked { chunks: Chunks::default(), then }
+            }
+            After::Message(Framing { body: BodyLength::Bytes(left), then }) => State::Body { left, then },
+        }
+    }
+
+    fn after_message(then: Then) -> State {
+        match then {
+            Then::Head => State::Head,
+            Then::Switch => State::Switch,
+            Then::Tunnel => State::Opaque,
+        }
+    }
+
+    /// Reads into `buffer`; ready at the end of the input too.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut space = [0; READ_BYTES];
+        let mut read = ReadBuf::new(&mut space);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
+        self.eof = read.filled().is_empty();
+        self.buffer.extend_from_slice(read.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands out up to `max` bytes, of the buffer first; ready without a byte at the end of the input.
+    fn poll_pass(&mut self, max: u64, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<u64>> {
+        let before = buf.filled().len();
+        if self.buffer.is_empty() {
+            let mut bounded = (&mut self.io).take(max);
+            ready!(Pin::new(&mut bounded).poll_read(cx, buf))?;
+        } else {
+            let count =
+                self.buffer.len().min(buf.remaining()).min(usize::try_from(max).unwrap_or(usize::MAX));
+            buf.put_slice(&self.buffer.split_to(count));
+        }
+        Poll::Ready(Ok((buf.filled().len() - before) as u64))
+    }
+
+    fn poll_chunked(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
+        let State::Chunked { chunks, then } = &mut self.state else { return Poll::Ready(Ok(Step::Again)) };
+        if chunks.is_done() {
+            let next = Self::after_message(*then);
+            return Poll::Ready(Ok(self.enter(next)));
+        }
+        let data = chunks.data_left();
+        if self.buffer.is_empty() && data > 0 {
+            let passed = ready!(self.poll_pass(data, cx, buf))?;
+            if let State::Chunked { chunks, .. } = &mut self.state {
+                chunks.skip_data(passed);
+            }
+            return Poll::Ready(Ok(if passed == 0 { Step::End } else { Step::Filled }));
+        }
+        if self.buffer.is_empty() {
+            ready!(self.poll_fill(cx))?;
+            return Poll::Ready(Ok(if self.eof { Step::End } else { Step::Again }));
+        }
+        let offered = self.buffer.len().min(buf.remaining());
+        let piece = self.buffer.get(..offered).unwrap_or_default();
+        let ours = chunks
+            .follow(piece, self.limits.head_bytes_max)
+            .map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
+        buf.put_slice(&self.buffer.split_to(ours));
+        Poll::Ready(Ok(Step::Filled))
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
+        match &mut self.state {
+            State::Head => self.poll_head(cx),
+            State::Release { left: 0, then } => {
+                let next = Self::after_release(*then);
+                Poll::Ready(Ok(self.enter(next)))
+            }
+            State::Release { left, .. } => {
+                let count = (*left).min(buf.remaining());
+                *left -= count;
+                buf.put_slice(&self.buffer.split_to(count));
+                Poll::Ready(Ok(Step::Filled))
+            }
+            State::Body { left: 0, then } => {
+                let next = Self::after_message(*then);
+                Poll::Ready(Ok(self.enter(next)))
+            }
+            State::Body { left, .. } => {
+                let max = *left;
+                let passed = ready!(self.poll_pass(max, cx, buf))?;
+                if let State::Body { left, .. } = &mut self.state {
+                    *left -= passed;
+                }
+                Poll::Ready(Ok(if passed == 0 { Step::End } else { Step::Filled }))
+            }
+            State::Chunked { .. } => self.poll_chunked(cx, buf),
+            State::Switch => {
+                let next = if ready!(self.ledger.poll_switch(cx)) { State::Opaque } else { State::Head };
+                Poll::Ready(Ok(self.enter(next)))
+            }
+            State::Opaque => {
+                let passed = ready!(self.poll_pass(u64::MAX, cx, buf))?;
+                Poll::Ready(Ok(if passed == 0 { Step::End } else { Step::Filled }))
+            }
+            // The answer says `Connection: close`; reporting the end of input now would abort the requests before it.
+            State::Refused => Poll::Pending,
+        }
+    }
+
+    /// Whether all input so far was asked for.
+    fn is_between_messages(&self) -> bool {
+        match self.state {
+            State::Head => self.buffer.is_empty(),
+            State::Opaque | State::Body { left: 0, .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// What one step of reading came to.
+enum Step {
+    Again,
+    Filled,
+    End,
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<I> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let gate = self.get_mut();
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            match ready!(gate.poll_step(cx, buf))? {
+                Step::Again => {}
+                Step::Filled | Step::End => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<I> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    /// Closes the sending side, then discards input for a while: TCP would take back the answer if input were left.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let gate = self.get_mut();
+        ready!(Pin::new(&mut gate.io).poll_shutdown(cx))?;
+        if gate.is_between_messages() {
+            return Poll::Ready(Ok(()));
+        }
+        while !gate.eof {
+            gate.buffer.clear();
+            match gate.poll_fill(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => break,
+                Poll::Pending => {
+                    ready!(gate.timer.poll(Wait::Linger, &gate.limits, cx));
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What the gate waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// The next request.
+    Request,
+    /// The rest of a head.
+    Head,
+    /// The answer to a client that has closed its sending side.
+    Answer,
+    /// The client's close, after the last answer.
+    Linger,
+}
+
+/// One timer for all waits; a wait that is polled again goes on, another one starts anew.
+#[derive(Default)]
+struct Timer {
+    wait: Option<Wait>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timer {
+    fn stop(&mut self) {
+        self.wait = None;
+    }
+
+    fn poll(&mut self, wait: Wait, limits: &Limits, cx: &mut Context<'_>) -> Poll<()> {
+        if self.wait != Some(wait) {
+            self.wait = Some(wait);
+            self.start(match wait {
+                Wait::Request => limits.idle_time,
+                Wait::Head => limits.head_time,
+                Wait::Answer => limits.half_close_time,
+                Wait::Linger => limits.linger_time,
+            });
+        }
+        self.sleep.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx))
+    }
+
+    fn start(&mut self, time: Duration) {
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().reset(Instant::now() + time),
+            None => self.sleep = Some(Box::pin(tokio::time::sleep(time))),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The tasks of one listener: none is detached, and each ends with the listener.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// What was still going on when the time to drain was over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Connections outside of tunnels.
+    pub connections_cut: usize,
+    /// Tunnels, intercepted ones among them, and switched protocols.
+    pub tunnels_cut: usize,
+}
+
+/// What a task does, for the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Connection,
+    Tunnel,
+    /// A part of a connection that is counted already.
+    Stream,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    cut: CancellationToken,
+    connections_cut: AtomicUsize,
+    tunnels_cut: AtomicUsize,
+}
+
+impl Tasks {
+    pub(crate) fn new(stop: CancellationToken) -> Self {
+        Self { stop, ..Self::default() }
+    }
+
+    /// Cancelled when no new work is to begin.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    pub(crate) fn cut_on_drop(&self) -> DropGuard {
+        self.cut.clone().drop_guard()
+    }
+
+    pub(crate) fn spawn<T, F>(self: &std::sync::Arc<Self>, kind: Kind, task: F)
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send,
+    {
+        let tasks = std::sync::Arc::clone(self);
+        self.tracker.spawn(async move {
+            if tasks.cut.run_until_cancelled(task).await.is_none() {
+                tasks.count_cut(kind);
+            }
+        });
+    }
+
+    fn count_cut(&self, kind: Kind) {
+        match kind {
+            Kind::Connection => self.connections_cut.fetch_add(1, Ordering::Relaxed),
+            Kind::Tunnel => self.tunnels_cut.fetch_add(1, Ordering::Relaxed),
+            Kind::Stream => 0,
+        };
+    }
+
+    /// Waits for all tasks, for `time` at most, then cuts the rest.
+    pub(crate) async fn drain(&self, time: Duration) -> Report {
+        self.tracker.close();
+        if tokio::time::timeout(time, self.tracker.wait()).await.is_err() {
+            self.cut.cancel();
+            self.tracker.wait().await;
+        }
+        Report {
+            connections_cut: self.connections_cut.load(Ordering::Relaxed),
+            tunnels_cut: self.tunnels_cut.load(Ordering::Relaxed),
+        }
+    }
+}

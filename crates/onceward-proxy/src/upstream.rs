@@ -1,0 +1,361 @@
+//! The proxy's client side: how requests leave for their origins.
+//!
+//! [`Upstream::forward`] takes unguarded traffic over shared connections. [`Upstream::send_once`] takes guarded
+//! requests, each on a connection of its own, and says of each that got no answer what is proven about it
+//! ([`Evidence`]). [`Upstream::tunnel`] opens raw byte streams. No request is sent twice, unless none of it was
+//! written: not by this module, and not by the libraries below it.
+//!
+//! # Which targets are dialled
+//! Every address passes the target filter at the moment it is dialled: never one of our own listeners, and
+//! non-public addresses only with [`PrivateTargets::Allow`]. With an upstream proxy the names are resolved there
+//! and out of our sight: the filter then judges literal addresses and the names that are local everywhere
+//! (`localhost`, `*.local`, `*.internal`, names of one label), and the proxy must refuse the rest by itself. The
+//! address of the upstream proxy is the operator's choice and passes unjudged.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::UPGRADE;
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
+
+use crate::target::{Scheme, Target};
+
+mod body;
+mod chain;
+mod dial;
+mod evidence;
+mod filter;
+mod head;
+mod limits;
+mod once;
+mod pool;
+mod session;
+mod tls;
+mod tunnel;
+mod wire;
+
+pub use body::{BodyCut, UpstreamBody};
+pub use chain::{NoProxy, NoProxyError, ProxyUrlError, UpstreamProxy};
+pub use dial::DialError;
+pub use evidence::{Evidence, Unknown, Untouched};
+pub use filter::{OwnAddresses, PrivateTargets};
+pub use limits::UpstreamLimits;
+pub use tls::{Roots, RootsError, read_roots};
+pub use tunnel::Tunnel;
+pub use wire::Protocol;
+
+use body::Held;
+use dial::{BoxError, Dialer, Form, Origin};
+use filter::TargetFilter;
+use head::BodyLength;
+use pool::{Link, Pool, SentBody};
+use tls::{Offer, Tls};
+
+/// What an [`Upstream`] is made from.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamConfig {
+    /// Which certificates origins may show.
+    pub roots: Roots,
+    /// The proxy that connections go through.
+    pub upstream_proxy: Option<UpstreamProxy>,
+    /// The hosts that are dialled directly all the same.
+    pub no_proxy: NoProxy,
+    /// Whether non-public addresses may be dialled.
+    pub private_targets: PrivateTargets,
+    /// The listeners of this program, which are never dialled.
+    pub own_addresses: OwnAddresses,
+    /// Limits of connections.
+    pub limits: UpstreamLimits,
+}
+
+/// The trust in origins could not be set up: the platform has no roots, or a given one is not valid.
+#[derive(Debug, thiserror::Error)]
+#[error("trust in origins cannot be set up")]
+pub struct UpstreamConfigError(#[from] rustls::Error);
+
+/// Sends requests to their origins. Clones share connections and limits.
+#[derive(Clone)]
+pub struct Upstream {
+    dialer: Arc<Dialer>,
+    pool: Arc<Pool>,
+    fresh: Arc<Semaphore>,
+    limits: UpstreamLimits,
+    tasks: TaskTracker,
+}
+
+/// A request got no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{evidence}")]
+pub struct Unanswered {
+    /// What is proven about the request.
+    pub evidence: Evidence,
+    #[source]
+    source: BoxError,
+}
+
+impl Unanswered {
+    fn untouched(proof: Untouched, source: impl Into<BoxError>) -> Self {
+        Self { evidence: Evidence::Untouched(proof), source: source.into() }
+    }
+}
+
+impl From<DialError> for Unanswered {
+    fn from(error: DialError) -> Self {
+        Self::untouched(error.untouched, error.into_source())
+    }
+}
+
+/// Whom a response came from. Stands in the extensions of each response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamPeer {
+    /// The version of HTTP spoken.
+    pub protocol: Protocol,
+    /// The address of the socket's other end: the origin's, or the upstream proxy's.
+    pub remote: SocketAddr,
+    /// Whether an upstream proxy stands between.
+    pub via_proxy: bool,
+}
+
+/// The upstream proxy wants other credentials than those it was given.
+#[derive(Debug, thiserror::Error)]
+#[error("the upstream proxy did not take its credentials")]
+struct ProxyRefused;
+
+impl Upstream {
+    /// Sets up the client side. Nothing is dialled yet.
+    ///
+    /// # Errors
+    /// When no trust in origins can be set up.
+    pub fn new(config: UpstreamConfig) -> Result<Self, UpstreamConfigError> {
+        let tasks = TaskTracker::new();
+        let dialer = Dialer {
+            tls: Tls::new(&config.roots)?,
+            proxy: config.upstream_proxy,
+            no_proxy: config.no_proxy,
+            filter: TargetFilter { private_targets: config.private_targets, own: config.own_addresses },
+            limits: config.limits,
+        };
+        Ok(Self {
+            dialer: Arc::new(dialer),
+            pool: Pool::new(config.limits, tasks.clone()),
+            fresh: Arc::new(Semaphore::new(config.limits.fresh_connections_max)),
+            limits: config.limits,
+            tasks,
+        })
+    }
+
+    /// Forwards an unguarded request with an absolute URI, over a shared connection where there is one.
+    ///
+    /// Both bodies stream. A request that asks for an upgrade gets a connection of its own, and its 101 is taken up
+    /// with [`hyper::upgrade::on`]. Informational responses go to the callback of [`hyper::ext::on_informational`],
+    /// if the request has one.
+    ///
+    /// # Errors
+    /// [`Unanswered`]. The evidence is coarser than that of [`Upstream::send_once`]: what happened to a stream of
+    /// a shared connection is not told apart.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection (HTTP/1.1) or resets the stream (HTTP/2).
+    pub async fn forward<B>(&self, request: Request<B>) -> Result<Response<UpstreamBody>, Unanswered>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (parts, body) = request.into_parts();
+        let origin = Origin::of(&parts.uri).map_err(DialError::from)?;
+        let length = if body.is_end_stream() || body.size_hint().exact().is_some() {
+            BodyLength::Known
+        } else {
+            BodyLength::Unknown
+        };
+        let body = body.map_err(Into::into).boxed_unsync();
+        if head::asks_upgrade(&parts.headers) {
+            self.forward_upgrade(&origin, &parts, length, body).await
+        } else {
+            self.forward_shared(origin, &parts, length, body).await
+        }
+    }
+
+    /// Sends a guarded request on a connection of its own: once, or provably not at all.
+    ///
+    /// `deadline` covers everything up to the response head. The body is read at the caller's pace; dropping the
+    /// response closes the connection.
+    ///
+    /// # Errors
+    /// [`Unanswered`] with what is proven. An answer of any status is an answer, 408 and 421 too.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the socket; what was sent by then stays sent.
+    pub async fn send_once(
+        &self,
+        request: Request<Full<Bytes>>,
+        deadline: Instant,
+    ) -> Result<Response<UpstreamBody>, Unanswered> {
+        let (mut parts, body) = request.into_parts();
+        // A guarded request wants an answer, not another protocol.
+        parts.headers.remove(UPGRADE);
+        let origin = Origin::of(&parts.uri).map_err(DialError::from)?;
+        let permit = self.fresh_permit(deadline).await?;
+        let dialed = self.dialer.dial(&origin, Offer::Http2AndHttp1, Some(deadline)).await?;
+        let (peer, form) = (dialed.peer, dialed.form.clone());
+        let request = outgoing(&parts, peer, &form, BodyLength::Known, body)?;
+        let (response, fresh) = once::exchange(dialed, request, deadline, permit).await?;
+        received(response, &parts.method, &form, peer, Some(Held::Fresh(fresh)))
+    }
+
+    /// Opens a raw byte stream to `target`.
+    ///
+    /// # Errors
+    /// [`DialError`] with the step that failed.
+    pub async fn tunnel(&self, target: &Target) -> Result<Tunnel, DialError> {
+        let (io, remote, _) = self.dialer.reach(target, None).await?;
+        Ok(Tunnel::new(io, remote))
+    }
+
+    async fn fresh_permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Unanswered> {
+        let until = deadline.min(Instant::now() + self.limits.fresh_wait);
+        let acquired = timeout_at(until, Arc::clone(&self.fresh).acquire_owned());
+        let limit_reached = |error: BoxError| Unanswered::untouched(Untouched::LimitReached, error);
+        acquired
+            .await
+            .map_err(|elapsed| limit_reached(elapsed.into()))?
+            .map_err(|closed| limit_reached(closed.into()))
+    }
+
+    async fn forward_upgrade(
+        &self,
+        origin: &Origin,
+        parts: &Parts,
+        length: BodyLength,
+        body: SentBody,
+    ) -> Result<Response<UpstreamBody>, Unanswered> {
+        let mut link = self.begin(origin, Offer::Http1).await?;
+        let request = outgoing(parts, link.peer, &link.form, length, body)?;
+        let response = link
+            .send(request)
+            .await
+            .map_err(|error| unsent(error.message().is_some(), error.into_error()))?;
+        received(response, &parts.method, &link.form, link.peer, None)
+    }
+
+    async fn forward_shared(
+        &self,
+        origin: Origin,
+        parts: &Parts,
+        length: BodyLength,
+        mut body: SentBody,
+    ) -> Result<Response<UpstreamBody>, Unanswered> {
+        let mut link = self.link(&origin).await?;
+        loop {
+            let request = outgoing(parts, link.peer, &link.form, length, body)?;
+            let mut error = match link.send(request).await {
+                Ok(response) => return self.shared_response(origin, parts, link, response),
+                Err(error) => error,
+            };
+            match error.take_message() {
+                // The connection closed while it was unused, and nothing was written: a new one takes the request.
+                Some(request) if link.is_reused => body = request.into_body(),
+                message => return Err(unsent(message.is_some(), error.into_error())),
+            }
+            link = self.begin(&origin, Offer::Http2AndHttp1).await?;
+            self.pool.note(&origin, &link);
+        }
+    }
+
+    fn shared_response(
+        &self,
+        origin: Origin,
+        parts: &Parts,
+        link: Link,
+        response: Response<Incoming>,
+    ) -> Result<Response<UpstreamBody>, Unanswered> {
+        let (peer, form) = (link.peer, link.form.clone());
+        let held = match peer.protocol {
+            Protocol::Http2 => Some(Held::Shared(link)),
+            Protocol::Http1 => {
+                self.pool.give_back(origin, link);
+                None
+            }
+        };
+        received(response, &parts.method, &form, peer, held)
+    }
+
+    /// A pooled connection, or else a new one.
+    async fn link(&self, origin: &Origin) -> Result<Link, Unanswered> {
+        if let Some(link) = self.pool.take(origin) {
+            return Ok(link);
+        }
+        let _gate = match origin.scheme {
+            Scheme::Http => None,
+            Scheme::Https => self.pool.gate(origin).await,
+        };
+        if let Some(link) = self.pool.take(origin) {
+            return Ok(link);
+        }
+        let link = self.begin(origin, Offer::Http2AndHttp1).await?;
+        self.pool.note(origin, &link);
+        Ok(link)
+    }
+
+    async fn begin(&self, origin: &Origin, offer: Offer) -> Result<Link, Unanswered> {
+        let dialed = self.dialer.dial(origin, offer, None).await?;
+        let link = Link::begin(dialed, &self.tasks).await;
+        link.map_err(|error| Unanswered::untouched(Untouched::NothingWritten, error))
+    }
+}
+
+/// What a failure on a shared connection proves: hyper hands a request back if none of it was written.
+fn unsent(is_handed_back: bool, error: hyper::Error) -> Unanswered {
+    let evidence = if is_handed_back {
+        Evidence::Untouched(Untouched::NothingWritten)
+    } else if error.is_parse() {
+        Evidence::Unknown(Unknown::AnswerUnreadable)
+    } else {
+        Evidence::Unknown(Unknown::BrokeAfterSend)
+    };
+    Unanswered { evidence, source: error.into() }
+}
+
+fn outgoing<B>(
+    parts: &Parts,
+    peer: UpstreamPeer,
+    form: &Form,
+    length: BodyLength,
+    body: B,
+) -> Result<Request<B>, Unanswered> {
+    let head = head::for_origin(parts, peer.protocol, form, length);
+    let head = head.map_err(|error| Unanswered::untouched(Untouched::NothingWritten, error))?;
+    Ok(Request::from_parts(head, body))
+}
+
+fn received(
+    response: Response<Incoming>,
+    method: &Method,
+    form: &Form,
+    peer: UpstreamPeer,
+    held: Option<Held>,
+) -> Result<Response<UpstreamBody>, Unanswered> {
+    let status = response.status();
+    if matches!(form, Form::Absolute { .. }) && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        // A challenge is about our hop to the proxy, which then forwarded nothing (RFC 9110 section 15.5.8). The
+        // browser's credentials are for us: it must not see this.
+        let proof = Untouched::ProxyHandshakeFailed { status: Some(status.as_u16()) };
+        return Err(Unanswered::untouched(proof, ProxyRefused));
+    }
+    let mut response = UpstreamBody::of(response, method, peer.protocol, held);
+    head::strip_response(response.headers_mut(), status);
+    if peer.protocol == Protocol::Http1 {
+        // An intermediary states its own version, not the 1.0 of an origin (RFC 9110 section 6.2).
+        *response.version_mut() = Version::HTTP_11;
+    }
+    response.extensions_mut().insert(peer);
+    Ok(response)
+}

@@ -1,0 +1,341 @@
+//! Request and response heads as they cross this hop.
+//!
+//! What belongs to one connection stays on it (RFC 9110 section 7.6.1); all else passes in its order and case, as
+//! far as hyper keeps it. Nothing is added but what a change of HTTP version needs: no `Via`, no
+//! `X-Forwarded-For`, no `User-Agent`.
+
+use std::mem;
+
+use bytes::BytesMut;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery};
+use http::{StatusCode, Uri, Version};
+
+use super::dial::Form;
+use super::wire::Protocol;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Whether the length of a request's body is known before it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyLength {
+    Known,
+    Unknown,
+}
+
+/// Whether the request asks to leave HTTP on its connection, as WebSocket does.
+///
+/// `Upgrade: h2c` is not taken along: it is about the client's own connection, and obsolete (RFC 9113 section 3.1).
+pub(super) fn asks_upgrade(headers: &HeaderMap) -> bool {
+    let to_http2 = |value: &HeaderValue| tokens(value).any(|token| token.eq_ignore_ascii_case("h2c"));
+    headers.contains_key(UPGRADE)
+        && !headers.get_all(UPGRADE).iter().any(to_http2)
+        && headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(tokens)
+            .any(|token| token.eq_ignore_ascii_case("upgrade"))
+}
+
+/// Writes `parts` as the head to send in `form` on a connection of `protocol`.
+///
+/// # Errors
+/// When joined cookies or the authority do not make a valid field, which no valid request brings about.
+pub(super) fn for_origin(
+    parts: &Parts,
+    protocol: Protocol,
+    form: &Form,
+    body_length: BodyLength,
+) -> Result<Parts, http::Error> {
+    let mut head = parts.clone();
+    match protocol {
+        Protocol::Http1 => {
+            head.version = Version::HTTP_11;
+            head.headers = http1_headers(parts, form, body_length)?;
+            if matches!(form, Form::Origin) {
+                let path = parts.uri.path_and_query().cloned();
+                head.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+            }
+        }
+        Protocol::Http2 => {
+            head.version = Version::HTTP_2;
+            head.headers = http2_headers(&parts.headers);
+            if let Some(host) = parts.headers.get(HOST) {
+                let mut uri = mem::take(&mut head.uri).into_parts();
+                uri.authority = Some(Authority::try_from(host.as_bytes())?);
+                head.uri = Uri::from_parts(uri)?;
+            }
+        }
+    }
+    Ok(head)
+}
+
+/// Takes off a response what belongs to the origin's connection.
+pub(super) fn strip_response(headers: &mut HeaderMap, status: StatusCode) {
+    let hop = Hop::of(headers);
+    let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+    let mut name = None;
+    for (next, value) in mem::take(headers) {
+        // A repeated field comes without its name.
+        name = next.or(name);
+        let Some(name) = &name else { continue };
+        if *name == UPGRADE && switches {
+            headers.append(UPGRADE, value);
+        } else if *name == CONNECTION && switches {
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        } else if !hop.owns(name) && !is_proxy_challenge(name) {
+            headers.append(name, value);
+        }
+    }
+}
+
+fn is_proxy_challenge(name: &HeaderName) -> bool {
+    *name == PROXY_AUTHENTICATE || *name == PROXY_AUTHENTICATION_INFO
+}
+
+fn http1_headers(parts: &Parts, form: &Form, body_length: BodyLength) -> Result<HeaderMap, http::Error> {
+    let hop = Hop::of(&parts.headers);
+    let upgrades = asks_upgrade(&parts.headers);
+    let connection = match (upgrades, hop.te_trailers) {
+        (true, _) => Some("Upgrade"),
+        (false, true) => Some("TE"),
+        (false, false) => None,
+    };
+    let mut headers = HeaderMap::with_capacity(parts.headers.len() + 3);
+    if !parts.headers.contains_key(HOST) {
+        let authority = parts.uri.authority().map_or("", Authority::as_str);
+        headers.insert(HOST, HeaderValue::try_from(authority)?);
+    }
+    for (name, value) in &parts.headers {
+        match (name, connection) {
+            (&CONNECTION, Some(option)) => {
+                headers.insert(CONNECTION, HeaderValue::from_static(option));
+            }
+            (&UPGRADE, _) if upgrades => {
+                headers.append(UPGRADE, value.clone());
+            }
+            (&TE, _) if hop.te_trailers => {
+                headers.insert(TE, HeaderValue::from_static("trailers"));
+            }
+            (&COOKIE, _) if !headers.contains_key(COOKIE) => {
+                headers.insert(COOKIE, joined_cookies(&parts.headers)?);
+            }
+            (&COOKIE, _) => {}
+            _ if hop.owns(name) || is_proxy_field(name) => {}
+            _ => {
+                headers.append(name, value.clone());
+            }
+        }
+    }
+    if let (Some(option), false) = (connection, headers.contains_key(CONNECTION)) {
+        headers.insert(CONNECTION, HeaderValue::from_static(option));
+    }
+    if let Form::Absolute { authorization: Some(authorization) } = form {
+        headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+    }
+    // hyper sends no body of unknown length with a GET unless it is told to.
+    if body_length == BodyLength::Unknown && !headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    Ok(headers)
+}
+
+fn http2_headers(sent: &HeaderMap) -> HeaderMap {
+    let hop = Hop::of(sent);
+    let mut headers = HeaderMap::with_capacity(sent.len());
+    for (name, value) in sent {
+        if *name == TE && hop.te_trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        } else if *name != HOST && !hop.owns(name) && !is_proxy_field(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    headers
+}
+
+/// HTTP/2 clients may split cookies into several fields; HTTP/1.1 has one (RFC 9113 section 8.2.3).
+fn joined_cookies(headers: &HeaderMap) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut cookies = headers.get_all(COOKIE).iter();
+    let (Some(first), more) = (cookies.next(), cookies) else {
+        return HeaderValue::try_from("");
+    };
+    let mut joined = BytesMut::from(first.as_bytes());
+    for cookie in more {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(cookie.as_bytes());
+    }
+    HeaderValue::from_maybe_shared(joined.freeze())
+}
+
+fn is_proxy_field(name: &HeaderName) -> bool {
+    name.as_str().starts_with("proxy-")
+}
+
+/// What a message says about its own connection.
+struct Hop {
+    named: Vec<HeaderName>,
+    te_trailers: bool,
+}
+
+impl Hop {
+    fn of(headers: &HeaderMap) -> Self {
+        let named = headers.get_all(CONNECTION).iter().flat_map(tokens);
+        let is_trailers = |token: &str| token.eq_ignore_ascii_case("trailers");
+        Self {
+            named: named.filter_map(|token| HeaderName::try_from(token).ok()).collect(),
+            te_trailers: headers.get_all(TE).iter().flat_map(tokens).any(is_trailers),
+        }
+    }
+
+    /// Whether the field ends at this hop. `Connection` cannot name away what routes and frames a request.
+    fn owns(&self, name: &HeaderName) -> bool {
+        let fixed =
+            [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS];
+        fixed.contains(name) || self.named.contains(name) && *name != HOST && *name != CONTENT_LENGTH
+    }
+}
+
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    let text = value.to_str().into_iter();
+    text.flat_map(|text| text.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn parts(uri: &str, fields: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().method("POST").uri(uri);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn sent(
+        parts: &Parts,
+        protocol: Protocol,
+        form: &Form,
+        body_length: BodyLength,
+    ) -> (String, Vec<String>) {
+        let head = for_origin(parts, protocol, form, body_length).unwrap();
+        (head.uri.to_string(), lines(&head.headers))
+    }
+
+    fn lines(headers: &HeaderMap) -> Vec<String> {
+        headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+    }
+
+    const BROWSER: [(&str, &str); 12] = [
+        ("connection", "keep-alive, X-Hop, host, content-length"),
+        ("host", "Shop.example:8080"),
+        ("content-length", "3"),
+        ("proxy-connection", "keep-alive"),
+        ("proxy-authorization", "Basic c2VjcmV0"),
+        ("x-hop", "1"),
+        ("accept", "*/*"),
+        ("te", "gzip, trailers"),
+        ("keep-alive", "timeout=5"),
+        ("cookie", "a=1"),
+        ("transfer-encoding", "chunked"),
+        ("cookie", "b=2"),
+    ];
+
+    // covers: B6
+    #[test]
+    fn only_the_hops_own_fields_end_here_on_http1() {
+        let parts = parts("http://shop.example:8080/order?id=1", &BROWSER);
+        let expected = [
+            "connection: TE",
+            "host: Shop.example:8080",
+            "content-length: 3",
+            "accept: */*",
+            "te: trailers",
+            "cookie: a=1; b=2",
+        ];
+        let head = sent(&parts, Protocol::Http1, &Form::Origin, BodyLength::Known);
+        assert_eq!(head, ("/order?id=1".to_owned(), expected.map(str::to_owned).to_vec()));
+    }
+
+    // covers: B6
+    #[test]
+    fn host_becomes_the_authority_on_http2() {
+        let parts = parts("https://shop.example:8080/order", &BROWSER);
+        let expected = ["content-length: 3", "accept: */*", "te: trailers", "cookie: a=1", "cookie: b=2"];
+        let head = sent(&parts, Protocol::Http2, &Form::Origin, BodyLength::Known);
+        assert_eq!(
+            head,
+            ("https://Shop.example:8080/order".to_owned(), expected.map(str::to_owned).to_vec())
+        );
+    }
+
+    // covers: B6
+    #[test]
+    fn an_http2_request_gets_a_host_first_on_http1() {
+        let parts = parts("https://shop.example/", &[("accept", "*/*"), ("cookie", "a=1")]);
+        let expected = ["host: shop.example", "accept: */*", "cookie: a=1", "transfer-encoding: chunked"];
+        let head = sent(&parts, Protocol::Http1, &Form::Origin, BodyLength::Unknown);
+        assert_eq!(head, ("/".to_owned(), expected.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn only_the_upstream_proxy_gets_its_credentials() {
+        let parts = parts(
+            "http://shop.example/order",
+            &[("host", "shop.example"), ("proxy-authorization", "Basic b3Vycw==")],
+        );
+        let form = Form::Absolute { authorization: Some(HeaderValue::from_static("Basic dXA=")) };
+        let expected = ["host: shop.example", "proxy-authorization: Basic dXA="];
+        let head = sent(&parts, Protocol::Http1, &form, BodyLength::Known);
+        assert_eq!(head, ("http://shop.example/order".to_owned(), expected.map(str::to_owned).to_vec()));
+    }
+
+    // covers: B6
+    #[test]
+    fn an_upgrade_passes_unless_it_is_to_http2() {
+        let websocket =
+            [("host", "a.example"), ("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")];
+        let head =
+            sent(&parts("http://a.example/", &websocket), Protocol::Http1, &Form::Origin, BodyLength::Known);
+        assert_eq!(head.1, ["host: a.example", "connection: Upgrade", "upgrade: websocket"]);
+        let cleartext = [
+            ("host", "a.example"),
+            ("connection", "Upgrade, HTTP2-Settings"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAM"),
+        ];
+        let head =
+            sent(&parts("http://a.example/", &cleartext), Protocol::Http1, &Form::Origin, BodyLength::Known);
+        assert_eq!(head.1, ["host: a.example"]);
+    }
+
+    // covers: B6
+    #[test]
+    fn a_response_keeps_all_but_the_hops_own_fields() {
+        let fields = [
+            ("connection", "close, X-Hop"),
+            ("set-cookie", "a=1"),
+            ("x-hop", "1"),
+            ("set-cookie", "b=2"),
+            ("proxy-authenticate", "Basic"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("proxy-status", "p"),
+        ];
+        let mut headers = parts("/", &fields).headers;
+        strip_response(&mut headers, StatusCode::OK);
+        assert_eq!(lines(&headers), ["set-cookie: a=1", "set-cookie: b=2", "proxy-status: p"]);
+        let mut switching = parts("/", &[("upgrade", "websocket"), ("connection", "upgrade, x-hop")]).headers;
+        strip_response(&mut switching, StatusCode::SWITCHING_PROTOCOLS);
+        assert_eq!(lines(&switching), ["upgrade: websocket", "connection: Upgrade"]);
+    }
+}

@@ -1,0 +1,3 @@
+//! The proxy crate against real sockets.
+
+mod upstream;

@@ -1,0 +1,308 @@
+//! The store that forgets: records live as long as the process.
+
+mod audit;
+mod shard;
+
+use std::{
+    collections::BinaryHeap,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use onceward_core::{
+    actor::{KeyTag, Label, LookupId},
+    record::{Attempt, Epoch, Event},
+    time::Timestamp,
+};
+
+use self::{audit::AuditRing, shard::Shard};
+use crate::{
+    clock::StoreTime,
+    epoch::Epochs,
+    port::{
+        AuditCursor, AuditLog, Claim, Clock, EntryFilter, Health, Page, PageCursor, Reply, Resolution, Settle,
+        Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
+    },
+    step::{Census, Kind},
+};
+
+/// Shards, each under its own lock: far more than processors, so that two operations seldom meet.
+const SHARDS: usize = 64;
+
+/// Records that one page of a listing looks at before it answers with what it found: all locks are held meanwhile.
+const PAGE_VISITS_MAX: usize = 10_000;
+
+/// How much a [`Memory`] store holds before it refuses new keys (S1).
+///
+/// It never makes room by forgetting a record that still counts: an evicted claim is an effect that may happen twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Keys remembered at once, tombstones included. Default: a million, some 600 MB.
+    pub records_max: u64,
+    /// Bytes of answers and labels, and [`RECORD_BYTES`](Self::RECORD_BYTES) for each record. Default: 1 GiB.
+    ///
+    /// Only new keys are refused at this bound. The answer of a key that runs already is always kept, so the store may exceed the
+    /// bound by the answers of what runs at that moment.
+    pub bytes_max: u64,
+    /// Audit lines kept; older ones go. Default: 100,000.
+    pub audit_lines_max: usize,
+}
+
+impl MemoryLimits {
+    /// What a record is counted as beside its answer and label: its fields and its places in three indexes.
+    pub const RECORD_BYTES: u64 = 512;
+}
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        Self { records_max: 1_000_000, bytes_max: 1 << 30, audit_lines_max: 100_000 }
+    }
+}
+
+/// Records in memory, sharded by lookup id. The reference for every other store.
+///
+/// A restart forgets everything, so the moment of its making is its history barrier: a key that says it was issued before, and is
+/// unknown, is refused (T5).
+#[derive(Debug)]
+pub struct Memory {
+    shards: [Mutex<Shard>; SHARDS],
+    audit: Mutex<AuditRing>,
+    epochs: Mutex<Epochs>,
+    /// Records made so far: orders listings.
+    born: AtomicU64,
+    records: AtomicU64,
+    bytes: AtomicU64,
+    limits: MemoryLimits,
+    barrier: Timestamp,
+    time: StoreTime,
+}
+
+impl Memory {
+    /// An empty store that begins to remember now.
+    #[must_use]
+    pub fn new(limits: MemoryLimits, clock: Arc<dyn Clock>) -> Self {
+        let barrier = clock.now();
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            audit: Mutex::new(AuditRing::new(limits.audit_lines_max)),
+            epochs: Mutex::new(Epochs::starting(barrier, Epoch(0))),
+            born: AtomicU64::new(0),
+            records: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            limits,
+            barrier,
+            time: StoreTime::starting_at(barrier, clock),
+        }
+    }
+
+    fn claim_now(&self, claim: &Claim) -> Result<Reply, StoreError> {
+        let mut shard = self.shard(claim.id)?;
+        let now = self.time.now();
+        let known = shard.get(claim.id).map(|slot| &slot.record);
+        if let Some(reply) = claim.lost_behind(Some(self.barrier), known, now) {
+            return Ok(reply);
+        }
+        if known.is_none() {
+            self.admit()?;
+        }
+        let epoch = unpoisoned(self.epochs.lock().ok())?.grant(now);
+        Ok(self.apply(&mut shard, claim.id, claim.event(epoch), &claim.label, now))
+    }
+
+    fn settle_now(&self, id: LookupId, event: Event) -> Result<Reply, StoreError> {
+        let mut shard = self.shard(id)?;
+        let now = self.time.now();
+        Ok(match shard.get(id) {
+            Some(slot) => {
+                let label = slot.label.clone();
+                self.apply(&mut shard, id, event, &label, now)
+            }
+            None => shard::unknown(event, now),
+        })
+    }
+
+    fn resolve_now(&self, resolution: Resolution) -> Result<Reply, StoreError> {
+        let Resolution { id, change, label, audit } = resolution;
+        let mut shard = self.shard(id)?;
+        // Taken before anything changes: a poisoned log must not leave a verdict without its evidence.
+        let mut log = unpoisoned(self.audit.lock().ok())?;
+        if shard.get(id).is_none() {
+            self.admit()?;
+        }
+        let reply = self.apply(&mut shard, id, change.event(), &label, self.time.now());
+        log.append(audit);
+        Ok(reply)
+    }
+
+    fn scan_now(
+        &self,
+        filter: &EntryFilter,
+        after: Option<PageCursor>,
+        entries_max: usize,
+    ) -> Result<Page, StoreError> {
+        let shards = self.shards.iter().map(|shard| unpoisoned(shard.lock().ok()));
+        let shards = shards.collect::<Result<Vec<_>, _>>()?;
+        let before = after.map_or(u64::MAX, |PageCursor(born)| born);
+        let mut newest: Vec<_> = shards.iter().map(|shard| shard.born_before(before)).collect();
+        let mut heap: BinaryHeap<_> = (newest.iter_mut().enumerate())
+            .filter_map(|(shard, slots)| slots.next().map(|(born, id)| (born, shard, id)))
+            .collect();
+        let mut page = Page { entries: Vec::new(), corrupt: 0, next: None };
+        let mut visits = 0;
+        while let Some((born, index, id)) = heap.pop() {
+            let entry = shards.get(index).and_then(|shard| shard.entry(id, filter));
+            page.entries.extend(entry);
+            visits += 1;
+            let next = newest.get_mut(index).and_then(Iterator::next);
+            heap.extend(next.map(|(born, id)| (born, index, id)));
+            if page.entries.len() >= entries_max || visits >= PAGE_VISITS_MAX {
+                page.next = (!heap.is_empty()).then_some(PageCursor(born));
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    /// Collects what is due shard by shard, then visits the oldest: no lock is held for longer than one record takes.
+    fn sweep_now(&self, records_max: usize) -> Result<Swept, StoreError> {
+        let now = self.time.now();
+        let mut due = Vec::new();
+        for shard in &self.shards {
+            due.extend(unpoisoned(shard.lock().ok())?.due(now).take(records_max.saturating_add(1)));
+        }
+        due.sort_unstable();
+        let mut swept = Swept { more: due.len() > records_max, ..Swept::default() };
+        for (_, id) in due.into_iter().take(records_max) {
+            let mut shard = self.shard(id)?;
+            let Some(slot) = shard.get(id) else { continue };
+            let (label, before) = (slot.label.clone(), Kind::of(&slot.record.state));
+            // Asked again under the lock, since the record may have moved on: what is not due comes out unchanged.
+            self.apply(&mut shard, id, Event::Swept, &label, now);
+            swept.count(before, shard.get(id).map(|slot| Kind::of(&slot.record.state)));
+        }
+        Ok(swept)
+    }
+
+    /// Runs one event and keeps the books.
+    fn apply(
+        &self,
+        shard: &mut Shard,
+        id: LookupId,
+        event: Event,
+        label: &Label,
+        now: Timestamp,
+    ) -> Reply {
+        let before = shard.usage();
+        let reply = shard.apply(id, event, label, now, || self.born.fetch_add(1, Ordering::Relaxed));
+        let after = shard.usage();
+        // Wrapping sums: adding what is there and taking what was there comes out right in any order.
+        self.records.fetch_add(after.records.wrapping_sub(before.records), Ordering::Relaxed);
+        self.bytes.fetch_add(after.bytes.wrapping_sub(before.bytes), Ordering::Relaxed);
+        reply
+    }
+
+    /// Whether a new key fits. Claims that ask at the same instant may together exceed the bound by one a thread.
+    fn admit(&self) -> Result<(), StoreError> {
+        if self.records.load(Ordering::Relaxed) >= self.limits.records_max {
+            return Err(StoreError::Full { limit: "records_max" });
+        }
+        if self.bytes.load(Ordering::Relaxed) >= self.limits.bytes_max {
+            return Err(StoreError::Full { limit: "bytes_max" });
+        }
+        Ok(())
+    }
+
+    fn shard(&self, id: LookupId) -> Result<MutexGuard<'_, Shard>, StoreError> {
+        let index = usize::from(id.as_bytes()[0]) % SHARDS;
+        unpoisoned(self.shards.get(index).and_then(|shard| shard.lock().ok()))
+    }
+
+    fn health_now(&self) -> Result<Health, StoreError> {
+        let mut records = [0; 5];
+        for shard in &self.shards {
+            let Census(counts) = unpoisoned(shard.lock().ok())?.census();
+            for (total, count) in records.iter_mut().zip(counts) {
+                *total += count;
+            }
+        }
+        Ok(Health {
+            kind: "memory",
+            durability: "nothing",
+            records,
+            bytes: self.bytes.load(Ordering::Relaxed),
+            history_barrier: Some(self.barrier),
+        })
+    }
+}
+
+/// A lock that a panic poisoned guards a record that may be half changed: it is never handed out again.
+fn unpoisoned<T>(guard: Option<T>) -> Result<T, StoreError> {
+    guard.ok_or(StoreError::Unavailable { reason: "a panic left a part of the memory torn", source: None })
+}
+
+impl Store for Memory {
+    fn claim(&self, claim: Claim) -> StoreFuture<'_, Reply> {
+        Box::pin(async move { self.claim_now(&claim) })
+    }
+
+    fn renew(&self, id: LookupId, attempt: Attempt) -> StoreFuture<'_, Reply> {
+        Box::pin(async move { self.settle_now(id, Event::Renewed { attempt }) })
+    }
+
+    fn settle(&self, id: LookupId, attempt: Attempt, settle: Settle) -> StoreFuture<'_, Reply> {
+        Box::pin(async move { self.settle_now(id, settle.event(attempt)) })
+    }
+
+    fn get(&self, id: LookupId) -> StoreFuture<'_, Option<Stored>> {
+        Box::pin(async move {
+            let shard = self.shard(id)?;
+            Ok(shard.get(id).map(|slot| Stored::Record(Box::new(slot.record.clone()), slot.label.clone())))
+        })
+    }
+
+    fn resolve(&self, resolution: Resolution) -> StoreFuture<'_, Reply> {
+        Box::pin(async move { self.resolve_now(resolution) })
+    }
+
+    fn scan(
+        &self,
+        filter: EntryFilter,
+        after: Option<PageCursor>,
+        entries_max: usize,
+    ) -> StoreFuture<'_, Page> {
+        Box::pin(async move { self.scan_now(&filter, after, entries_max) })
+    }
+
+    fn sweep(&self, records_max: usize) -> StoreFuture<'_, Swept> {
+        Box::pin(async move { self.sweep_now(records_max) })
+    }
+
+    fn health(&self) -> StoreFuture<'_, Health> {
+        Box::pin(async move { self.health_now() })
+    }
+}
+
+impl AuditLog for Memory {
+    fn append(&self, lines: Vec<StoredAudit>) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let mut log = unpoisoned(self.audit.lock().ok())?;
+            lines.into_iter().for_each(|line| log.append(line));
+            Ok(())
+        })
+    }
+
+    fn read(
+        &self,
+        after: AuditCursor,
+        key: Option<KeyTag>,
+        lines_max: usize,
+    ) -> StoreFuture<'_, Vec<(AuditCursor, StoredAudit)>> {
+        Box::pin(async move { Ok(unpoisoned(self.audit.lock().ok())?.read(after, key, lines_max)) })
+    }
+
+    fn trim(&self, before: Timestamp, lines_max: usize) -> StoreFuture<'_, u64> {
+        Box::pin(async move { Ok(unpoisoned(self.audit.lock().ok())?.trim(before, lines_max)) })
+    }
+}

@@ -1,0 +1,125 @@
+//! From an operation of the port to one event of the record machine, alike in every store.
+
+use onceward_core::{
+    actor::Label,
+    record::{Attempt, Decision, Epoch, Event, Record, State},
+    time::Timestamp,
+};
+
+use crate::port::{Claim, EntryFilter, Reply, ResolutionChange, Settle, Swept, Undated};
+
+impl Claim {
+    /// The arrival of this claim under the epoch that it would hold.
+    pub(crate) fn event(&self, epoch: Epoch) -> Event {
+        Event::Arrived {
+            attempt: Attempt { epoch, id: self.attempt },
+            fingerprint: self.fingerprint,
+            terms: self.terms,
+        }
+    }
+
+    /// Whether this claim of an unknown key may be the retry of one that was forgotten by mishap (T5).
+    ///
+    /// `known` is what the store holds under the key: a record that time has emptied counts as none, whether the sweep came by or not.
+    pub(crate) fn lost_behind(
+        &self,
+        barrier: Option<Timestamp>,
+        known: Option<&Record>,
+        now: Timestamp,
+    ) -> Option<Reply> {
+        let barrier = barrier?;
+        let forgotten = known.is_none_or(|record| record.clone().on(Event::Swept, now).0.is_blank());
+        let suspect = match self.issued_at {
+            Some(issued_at) => issued_at < barrier,
+            None => self.undated == Undated::Refuse,
+        };
+        (forgotten && suspect).then_some(Reply::HistoryLost { barrier })
+    }
+}
+
+impl Settle {
+    /// The end of a claim, as its holder tells it.
+    pub(crate) fn event(self, attempt: Attempt) -> Event {
+        match self {
+            Self::Complete(outcome) => Event::Completed { attempt, outcome },
+            Self::Release => Event::Released { attempt },
+            Self::Doubt(reason) => Event::Doubted { attempt, reason },
+        }
+    }
+}
+
+impl ResolutionChange {
+    /// What was found out, or is not wanted any more.
+    pub(crate) fn event(self) -> Event {
+        match self {
+            Self::Verdict(verdict) => Event::Resolved(verdict),
+            Self::Cancel { remember } => Event::Cancelled { remember },
+        }
+    }
+}
+
+impl Reply {
+    /// What the record machine decided at `now`, about a record that is now `record`.
+    pub(crate) fn decided(decision: Decision, record: &Record, now: Timestamp) -> Self {
+        Self::Decided { decision, at: now, since: record.since }
+    }
+}
+
+impl EntryFilter {
+    /// Whether a listing shows this record.
+    pub(crate) fn admits(&self, record: &Record, label: &Label) -> bool {
+        (!self.in_doubt_only || matches!(record.state, State::InDoubt { .. }))
+            && self.key.is_none_or(|key| key == label.key)
+            && self.actor.is_none_or(|actor| actor == label.actor)
+    }
+}
+
+/// A state without what belongs to it. Its number is its place in [`crate::Health::records`] and its name in files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Absent = 0,
+    Claimed = 1,
+    Done = 2,
+    InDoubt = 3,
+    Tombstone = 4,
+}
+
+impl Kind {
+    pub(crate) fn of(state: &State) -> Self {
+        match state {
+            State::Absent => Self::Absent,
+            State::Claimed { .. } => Self::Claimed,
+            State::Done { .. } => Self::Done,
+            State::InDoubt { .. } => Self::InDoubt,
+            State::Tombstone { .. } => Self::Tombstone,
+        }
+    }
+}
+
+/// Records by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Census(pub(crate) [u64; 5]);
+
+impl Census {
+    /// One record came, went, or went over from one state to another.
+    pub(crate) fn moved(&mut self, before: Option<Kind>, after: Option<Kind>) {
+        if let Some(count) = before.and_then(|kind| self.0.get_mut(kind as usize)) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(count) = after.and_then(|kind| self.0.get_mut(kind as usize)) {
+            *count += 1;
+        }
+    }
+}
+
+impl Swept {
+    /// Counts one visit by what it made of a record.
+    pub(crate) fn count(&mut self, before: Kind, after: Option<Kind>) {
+        match (before, after) {
+            (_, None) => self.forgotten += 1,
+            (Kind::Done, Some(Kind::Tombstone)) => self.expired += 1,
+            (Kind::Claimed, Some(Kind::InDoubt)) => self.doubted += 1,
+            (Kind::Absent | Kind::Claimed | Kind::Done | Kind::InDoubt | Kind::Tombstone, Some(_)) => {}
+        }
+    }
+}

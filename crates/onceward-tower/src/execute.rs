@@ -1,0 +1,276 @@
+//! Runs the inner service under a claim and records its answer (O1, O7, O8).
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header, response::Parts};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use onceward_core::{
+    header::{is_kept, name},
+    outcome::{Content, Evidence, Finality, Outcome, Policy},
+    record::DoubtReason,
+    time::Timestamp,
+};
+use onceward_engine::{Effected, StreamEnd};
+use sha2::{Digest, Sha256};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
+use tower::ServiceExt;
+use tower_service::Service;
+
+use crate::{
+    body::{BodyError, RequestBody, ResponseBody},
+    testimony::Testimony,
+};
+
+/// How long an answer is held back to be stored whole before its first byte goes out (O1). An answer that takes longer flows while it
+/// is recorded, since its reader may be waiting for its parts (O8).
+const HOLD_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Frames of a flowing answer between the origin and a slow reader.
+const FLOWING_FRAMES_MAX: usize = 8;
+
+/// What is known of a guarded request while its answer is read.
+pub(crate) struct Reading {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) method: Method,
+    pub(crate) sent_at: Timestamp,
+}
+
+/// Calls `inner` once.
+pub(crate) async fn execute<S, B, C>(
+    inner: S,
+    request: Request<RequestBody<B>>,
+    reading: Reading,
+) -> Effected<Response<ResponseBody<C>>>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<C>>,
+    S::Error: Testimony,
+    C: Body<Data = Bytes> + Send + 'static,
+    C::Error: Into<BodyError>,
+{
+    let response = match inner.oneshot(request).await {
+        Ok(response) => response,
+        Err(error) => return Effected::Unanswered(error.evidence()),
+    };
+    let (head, body) = response.into_parts();
+    let consumed = consumed(&head.headers);
+    // A status that says nothing is not passed on: a browser would send the request again by itself (B3).
+    if let Finality::Doubtful(reason) = reading.policy.finality(head.status.as_u16(), consumed) {
+        return Effected::Unanswered(Evidence::Unknown(reason));
+    }
+    let recording = Recording::new(&reading, head, consumed);
+    recording.read(Box::pin(body)).await
+}
+
+/// The origin's own word on whether it consumed the key (L5).
+fn consumed(headers: &HeaderMap) -> Option<bool> {
+    match headers.get(name::IDEMPOTENCY_KEY_CONSUMED)?.as_bytes() {
+        b"true" | b"?1" => Some(true),
+        b"false" | b"?0" => Some(false),
+        _ => None,
+    }
+}
+
+/// An answer while it is read.
+struct Recording {
+    head: Parts,
+    consumed: Option<bool>,
+    fields: Vec<(Box<str>, Vec<u8>)>,
+    sent_at: Timestamp,
+    bytes_max: usize,
+    has_content: bool,
+    kept: Vec<u8>,
+    len: u64,
+    /// Begun when the content exceeds what is kept.
+    digest: Option<Sha256>,
+    trailers: Option<HeaderMap>,
+}
+
+/// What reading one more frame came to.
+enum Step {
+    Read(Frame<Bytes>),
+    End,
+    Cut(BodyError),
+}
+
+impl Recording {
+    fn new(reading: &Reading, head: Parts, consumed: Option<bool>) -> Self {
+        let cookies = reading.policy.cookies;
+        let named = connection_options(&head.headers);
+        let fields = head
+            .headers
+            .iter()
+            .filter(|(name, _)| {
+                is_kept(name.as_str(), cookies) && !named.iter().any(|named| named == name.as_str())
+            })
+            .map(|(name, value)| (name.as_str().into(), value.as_bytes().to_vec()))
+            .collect();
+        let has_content = reading.method != Method::HEAD
+            && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        Self {
+            head,
+            consumed,
+            fields,
+            sent_at: reading.sent_at,
+            bytes_max: reading.policy.outcome_bytes_max,
+            has_content,
+            kept: Vec::new(),
+            len: 0,
+            digest: None,
+            trailers: None,
+        }
+    }
+
+    /// Reads the answer whole, or up to the point from which it has to flow.
+    async fn read<C>(mut self, mut body: Pin<Box<C>>) -> Effected<Response<ResponseBody<C>>>
+    where
+        C: Body<Data = Bytes> + Send + 'static,
+        C::Error: Into<BodyError>,
+    {
+        let hold_until = Instant::now() + HOLD_TIME_MAX;
+        let mut held: Vec<Frame<Bytes>> = Vec::new();
+        while !self.flows() {
+            match timeout_at(hold_until, step(&mut body)).await {
+                Ok(Step::Read(frame)) => {
+                    self.take(&frame);
+                    held.push(frame);
+                }
+                Ok(Step::End) => return self.whole(held),
+                Ok(Step::Cut(error)) => {
+                    tracing::debug!(error = &*error as &dyn std::error::Error, "answer broke off");
+                    return Effected::Unanswered(Evidence::Unknown(DoubtReason::AnswerCut));
+                }
+                // A frame that is read but not yet complete stays with the body; nothing is lost by letting go here.
+                Err(_) => break,
+            }
+        }
+        self.flow(held, body)
+    }
+
+    /// Whether the answer cannot be held back: a stream of events, or too large to be kept.
+    fn flows(&self) -> bool {
+        let content_type = self.head.headers.get(header::CONTENT_TYPE);
+        let events = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+        events || self.digest.is_some()
+    }
+
+    fn take(&mut self, frame: &Frame<Bytes>) {
+        if let Some(trailers) = frame.trailers_ref() {
+            self.trailers = Some(trailers.clone());
+        }
+        let Some(data) = frame.data_ref() else { return };
+        self.len += data.len() as u64;
+        match &mut self.digest {
+            Some(digest) => digest.update(data),
+            None if self.len > self.bytes_max as u64 => {
+                let kept = std::mem::take(&mut self.kept);
+                self.digest = Some(Sha256::new().chain_update(kept).chain_update(data));
+            }
+            None => self.kept.extend_from_slice(data),
+        }
+    }
+
+    fn whole<C>(self, held: Vec<Frame<Bytes>>) -> Effected<Response<ResponseBody<C>>> {
+        let mut content = held.into_iter().filter_map(|frame| frame.into_data().ok());
+        let content = match (content.next(), self.kept.len()) {
+            (Some(only), len) if only.len() == len => only,
+            _ => Bytes::copy_from_slice(&self.kept),
+        };
+        let head = self.head.clone();
+        let body = ResponseBody::whole(content, self.trailers.clone());
+        let consumed = self.consumed;
+        let answer = Response::from_parts(head, body);
+        Effected::Whole { answer, outcome: self.outcome(), consumed }
+    }
+
+    fn flow<C>(
+        mut self,
+        held: Vec<Frame<Bytes>>,
+        mut body: Pin<Box<C>>,
+    ) -> Effected<Response<ResponseBody<C>>>
+    where
+        C: Body<Data = Bytes> + Send + 'static,
+        C::Error: Into<BodyError>,
+    {
+        let (sender, receiver) = mpsc::channel(FLOWING_FRAMES_MAX);
+        let answer = Response::from_parts(self.head.clone(), ResponseBody::flowing(receiver));
+        let rest = async move {
+            for frame in held {
+                pass_on(&sender, Ok(frame)).await;
+            }
+            loop {
+                match step(&mut body).await {
+                    Step::Read(frame) => {
+                        self.take(&frame);
+                        pass_on(&sender, Ok(frame)).await;
+                    }
+                    Step::End => {
+                        let consumed = self.consumed;
+                        return StreamEnd::Whole { outcome: self.outcome(), consumed };
+                    }
+                    Step::Cut(error) => {
+                        pass_on(&sender, Err(error)).await;
+                        return StreamEnd::Cut;
+                    }
+                }
+            }
+        };
+        Effected::Streaming { answer, rest: Box::pin(rest) }
+    }
+
+    fn outcome(self) -> Outcome {
+        let content = match self.digest {
+            Some(digest) => Content::NotKept { len: self.len, sha256: digest.finalize().into() },
+            None if self.has_content => Content::Kept(self.kept),
+            None => Content::None { announced_len: announced_len(&self.head.headers) },
+        };
+        let trailers = self.trailers.iter().flat_map(HeaderMap::iter);
+        let trailers = trailers.map(|(name, value)| (name.as_str().into(), value.as_bytes().to_vec()));
+        Outcome {
+            status: self.head.status.as_u16(),
+            fields: self.fields,
+            content,
+            trailers: trailers.collect(),
+            sent_at: self.sent_at,
+        }
+    }
+}
+
+async fn step<C>(body: &mut Pin<Box<C>>) -> Step
+where
+    C: Body<Data = Bytes>,
+    C::Error: Into<BodyError>,
+{
+    match body.frame().await {
+        Some(Ok(frame)) => Step::Read(frame),
+        Some(Err(error)) => Step::Cut(error.into()),
+        None => Step::End,
+    }
+}
+
+/// A reader that went away stops nothing: the answer is read on and recorded (L6).
+async fn pass_on(
+    sender: &mpsc::Sender<Result<Frame<Bytes>, BodyError>>,
+    frame: Result<Frame<Bytes>, BodyError>,
+) {
+    drop(sender.send(frame).await);
+}
+
+fn announced_len(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The lower-case field names that `Connection` makes hop-by-hop.
+pub(crate) fn connection_options(headers: &HeaderMap) -> Vec<String> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|option| option.trim().to_ascii_lowercase())
+        .collect()
+}

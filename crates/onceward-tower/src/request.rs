@@ -1,0 +1,221 @@
+//! Reads a guarded request to its end and makes an engine call of it (S6, O10, F3).
+
+use std::io::Read;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, header, request::Parts};
+use http_body::Body;
+use http_body_util::BodyExt;
+use onceward_core::{
+    actor::Scope,
+    fingerprint::{Equality, Fingerprint, Request, Version},
+    key::{Carriers, KeyInvalid},
+    refusal::Refusal,
+    secret::Secret,
+};
+use onceward_engine::{Call, Trace};
+
+use crate::{
+    body::BodyError,
+    rules::{Plan, Unreadable},
+};
+
+/// Characters of a caller's trace id that are kept; the ids in use have 16 to 64.
+const TRACE_CHARS_MAX: usize = 128;
+
+/// Characters of the effect's label: enough to recognise it, whatever a path holds.
+const EFFECT_CHARS_MAX: usize = 512;
+
+/// A request body that was read to its end.
+pub(crate) struct WholeBody {
+    pub(crate) content: Bytes,
+    pub(crate) trailers: Option<HeaderMap>,
+}
+
+impl WholeBody {
+    /// Reads all of it before anything is claimed, up to the limit.
+    pub(crate) async fn read<B>(body: B, bytes_max: usize, carriers: &Carriers) -> Result<Self, Refusal>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BodyError>,
+    {
+        let mut body = std::pin::pin!(body);
+        if body.size_hint().lower() > bytes_max as u64 {
+            return Err(Refusal::BodyTooLarge { bytes_max });
+        }
+        let mut first: Option<Bytes> = None;
+        let mut rest = BytesMut::new();
+        let mut trailers = None;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                tracing::debug!(error = &*error.into() as &dyn std::error::Error, "request body broke off");
+                Refusal::BodyIncomplete
+            })?;
+            match frame.into_data() {
+                Ok(data) => {
+                    let read = first.as_ref().map_or(0, Bytes::len) + rest.len();
+                    if read + data.len() > bytes_max {
+                        return Err(Refusal::BodyTooLarge { bytes_max });
+                    }
+                    match &first {
+                        None => first = Some(data),
+                        Some(_) => rest.extend_from_slice(&data),
+                    }
+                }
+                Err(frame) => trailers = frame.into_trailers().ok(),
+            }
+        }
+        if let Some(trailers) = &trailers
+            && trailers.keys().any(|name| carriers.contains(name.as_str()))
+        {
+            return Err(Refusal::KeyInvalid(KeyInvalid::InTrailer));
+        }
+        let content = match first {
+            Some(first) if rest.is_empty() => first,
+            Some(first) => Bytes::from([&first[..], &rest[..]].concat()),
+            None => Bytes::new(),
+        };
+        Ok(Self { content, trailers })
+    }
+}
+
+/// Makes an engine call of a plan, a head and a body.
+pub(crate) fn call(
+    secret: &Secret,
+    plan: Plan,
+    scope: Scope,
+    head: &Parts,
+    content: &Bytes,
+) -> Result<Call, Refusal> {
+    let asked = Asked::new(&plan, head, content);
+    let equality = match asked.comparable {
+        Comparable::Decoded => (*plan.equality).clone(),
+        Comparable::Encoded => Equality::Bytes,
+    };
+    let fingerprint = match (Fingerprint::of(secret, &asked.request(), &equality), plan.unreadable) {
+        (Ok(fingerprint), _) => fingerprint,
+        (Err(invalid), Unreadable::Refuse) => return Err(Refusal::BodyInvalid(invalid.to_string())),
+        (Err(_), Unreadable::CompareBytes) => Fingerprint::of(secret, &asked.request(), &Equality::Bytes)
+            .map_err(|invalid| Refusal::BodyInvalid(invalid.to_string()))?,
+    };
+    let effect = asked.effect();
+    let trace = trace(&head.headers);
+    let secret = secret.clone();
+    Ok(Call {
+        tenant: plan.tenant,
+        actor: plan.actor,
+        scope,
+        key: plan.key,
+        fingerprint,
+        fingerprint_as: Box::new(move |version: Version| {
+            Fingerprint::of_version(version, &secret, &asked.request(), &equality).ok()
+        }),
+        policy: plan.policy,
+        effect,
+        trace,
+        undated: plan.undated,
+    })
+}
+
+/// What a request asks for, owned, so that it can be compared under an older record's version later.
+struct Asked {
+    scheme: Option<String>,
+    authority: Option<String>,
+    method: String,
+    path: String,
+    path_and_query: String,
+    media_type: Option<String>,
+    content: Bytes,
+    comparable: Comparable,
+}
+
+/// Whether the content could be undone of its encoding.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparable {
+    Decoded,
+    Encoded,
+}
+
+impl Asked {
+    fn new(plan: &Plan, head: &Parts, content: &Bytes) -> Self {
+        let (content, comparable) = decoded(&head.headers, content, plan.policy.request_bytes_max);
+        let media_type = head.headers.get(header::CONTENT_TYPE);
+        Self {
+            scheme: plan.origin.as_ref().map(|origin| origin.scheme.clone()),
+            authority: plan.origin.as_ref().map(|origin| origin.authority.clone()),
+            method: head.method.as_str().to_owned(),
+            path: head.uri.path().to_owned(),
+            path_and_query: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            media_type: media_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+            content,
+            comparable,
+        }
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request {
+            scheme: self.scheme.as_deref(),
+            authority: self.authority.as_deref(),
+            method: &self.method,
+            path_and_query: &self.path_and_query,
+            media_type: self.media_type.as_deref(),
+            body: &self.content,
+        }
+    }
+
+    /// Method, origin and path for a person; queries can hold secrets (K6).
+    fn effect(&self) -> String {
+        let origin = match (&self.scheme, &self.authority) {
+            (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
+            (Some(_), None) | (None, Some(_) | None) => String::new(),
+        };
+        format!("{} {origin}{}", self.method, self.path).chars().take(EFFECT_CHARS_MAX).collect()
+    }
+}
+
+/// Undoes the content encodings that are known (RFC 9110, 8.4), the last applied first; within the limit, or not at all.
+fn decoded(headers: &HeaderMap, content: &Bytes, bytes_max: usize) -> (Bytes, Comparable) {
+    let mut encodings = Vec::new();
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let Ok(value) = value.to_str() else { return (content.clone(), Comparable::Encoded) };
+        encodings.extend(value.split(',').map(|coding| coding.trim().to_ascii_lowercase()));
+    }
+    let mut content = content.clone();
+    let original = content.clone();
+    for encoding in encodings.iter().rev().filter(|encoding| *encoding != "identity") {
+        let reader: Box<dyn Read + '_> = match encoding.as_str() {
+            "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(&content[..])),
+            "deflate" => Box::new(flate2::read::ZlibDecoder::new(&content[..])),
+            "br" => Box::new(brotli::Decompressor::new(&content[..], DECODER_BUFFER_BYTES)),
+            _ => return (original, Comparable::Encoded),
+        };
+        let mut plain = Vec::new();
+        // One byte past the limit tells "too long" from "just fits".
+        let read = reader.take(bytes_max as u64 + 1).read_to_end(&mut plain);
+        if read.is_err() || plain.len() > bytes_max {
+            return (original, Comparable::Encoded);
+        }
+        content = Bytes::from(plain);
+    }
+    (content, Comparable::Decoded)
+}
+
+/// Bytes that the Brotli decoder reads at once.
+const DECODER_BUFFER_BYTES: usize = 4_096;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const RUN_ID: HeaderName = HeaderName::from_static("x-agent-run-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+fn trace(headers: &HeaderMap) -> Trace {
+    let text = |name: HeaderName| {
+        let value = headers.get(name)?.to_str().ok()?;
+        (value.len() <= TRACE_CHARS_MAX).then(|| value.to_owned())
+    };
+    // version "-" trace-id "-" parent-id "-" flags (W3C Trace Context, 3.2).
+    let trace_id = text(TRACEPARENT).and_then(|value| {
+        let id = value.split('-').nth(1)?;
+        (id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit())).then(|| id.to_owned())
+    });
+    Trace { request_id: text(REQUEST_ID), run_id: text(RUN_ID), trace_id }
+}

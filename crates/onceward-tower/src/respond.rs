@@ -1,0 +1,181 @@
+//! The one place where what the engine says becomes a response (O2, O3, C2, C3).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
+    header::{self, IntoHeaderName},
+};
+use onceward_core::{
+    header::{IntentStatus, name},
+    key::Key,
+    outcome::{Content, Outcome},
+    problem::{Form, Problem, seconds_up},
+    refusal::{Refusal, Told},
+};
+use onceward_engine::{Ran, Standing};
+
+use crate::body::ResponseBody;
+
+/// How an adapter's own answers look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surface {
+    /// Where the pages of the problem types are served, with a closing slash.
+    pub type_base: String,
+    /// Whether a page of another origin may read a problem.
+    pub cors: Cors,
+}
+
+/// Whether a page of another origin may read a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cors {
+    /// The origin's own configuration decides.
+    Closed,
+    /// The origin that asked may read it: a problem that a script cannot read looks like a broken network to it, and it would try again.
+    Mirrored,
+}
+
+/// What of a request its own problem repeats.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    pub(crate) surface: Arc<Surface>,
+    pub(crate) form: Form,
+    pub(crate) instance: String,
+    pub(crate) origin: Option<HeaderValue>,
+    pub(crate) effect: Option<String>,
+    pub(crate) key: Option<Key>,
+}
+
+impl Asker {
+    pub(crate) fn new(surface: Arc<Surface>, head: &http::request::Parts) -> Self {
+        let accept: Vec<&str> =
+            head.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+        Self {
+            surface,
+            form: Form::accepted((!accept.is_empty()).then(|| accept.join(",")).as_deref()),
+            instance: head.uri.path().to_owned(),
+            origin: head.headers.get(header::ORIGIN).cloned(),
+            effect: None,
+            key: None,
+        }
+    }
+
+    /// Turns what the engine says into a response.
+    pub(crate) fn respond<C>(&self, ran: Ran<Response<ResponseBody<C>>>) -> Response<ResponseBody<C>> {
+        match ran {
+            Ran::Answered { answer, standing } => marked(answer, standing),
+            Ran::Stored { outcome, age, told, .. } => match stored(outcome, age, told) {
+                Some(response) => response,
+                None => self.refuse(&Refusal::RecordCorrupt),
+            },
+            Ran::Refused(refusal) => self.refuse(&refusal),
+        }
+    }
+
+    /// Turns a refusal into a response.
+    pub(crate) fn refuse<C>(&self, refusal: &Refusal) -> Response<ResponseBody<C>> {
+        let problem_type = refusal.problem_type();
+        let problem = Problem {
+            refusal,
+            type_base: &self.surface.type_base,
+            instance: &self.instance,
+            key: self.key.as_ref(),
+            effect: self.effect.as_deref(),
+            status_url: None,
+        };
+        let text = problem.render(self.form);
+        let mut response = Response::new(ResponseBody::whole(Bytes::from(text), None));
+        *response.status_mut() =
+            StatusCode::from_u16(problem_type.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        set(headers, header::CONTENT_TYPE, self.form.content_type());
+        set(headers, header::CACHE_CONTROL, "no-store");
+        set(headers, header::VARY, "Accept, Origin");
+        set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+        set(headers, header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
+        set(
+            headers,
+            header::LINK,
+            &format!("<{}{}>; rel=\"describedby\"", self.surface.type_base, problem_type.slug),
+        );
+        if let Some(pause) = refusal.retry_after() {
+            set(headers, header::RETRY_AFTER, &seconds_up(pause).to_string());
+        }
+        mark(headers, refusal.is_key_consumed(), refusal.intent_status());
+        if let (Cors::Mirrored, Some(origin)) = (self.surface.cors, &self.origin) {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            set(headers, header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true");
+        }
+        response
+    }
+}
+
+/// A problem page runs nothing and loads nothing.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+
+const CONSUMED: HeaderName = HeaderName::from_static(name::IDEMPOTENCY_KEY_CONSUMED);
+const INTENT_STATUS: HeaderName = HeaderName::from_static(name::INTENT_STATUS);
+const REPLAYED: HeaderName = HeaderName::from_static(name::IDEMPOTENT_REPLAYED);
+
+fn marked<C>(mut answer: Response<ResponseBody<C>>, standing: Standing) -> Response<ResponseBody<C>> {
+    let (consumed, status) = match standing {
+        Standing::Recorded | Standing::Streaming => (true, Some(IntentStatus::Committed)),
+        Standing::Released(_) => (false, None),
+        Standing::Unrecorded => (true, Some(IntentStatus::Unknown)),
+    };
+    mark(answer.headers_mut(), consumed, status);
+    answer
+}
+
+/// A stored outcome as a response; `None` where it holds what no response can.
+fn stored<C>(outcome: Outcome, age: std::time::Duration, told: Told) -> Option<Response<ResponseBody<C>>> {
+    let (content, announced_len) = match outcome.content {
+        Content::Kept(content) => (Bytes::from(content), None),
+        Content::None { announced_len } => (Bytes::new(), announced_len),
+        Content::NotKept { .. } => return None,
+    };
+    let trailers = if outcome.trailers.is_empty() { None } else { Some(fields(&outcome.trailers)?) };
+    let mut response = Response::new(ResponseBody::whole(content, trailers));
+    *response.version_mut() = Version::HTTP_11;
+    *response.status_mut() = StatusCode::from_u16(outcome.status).ok()?;
+    *response.headers_mut() = fields(&outcome.fields)?;
+    let headers = response.headers_mut();
+    if let Some(len) = announced_len {
+        set(headers, header::CONTENT_LENGTH, &len.to_string());
+    }
+    match told {
+        Told::First => mark(headers, true, Some(IntentStatus::Committed)),
+        Told::Repeat => {
+            set(headers, REPLAYED, "true");
+            set(headers, header::AGE, &age.as_secs().to_string());
+            mark(headers, true, Some(IntentStatus::Replayed));
+        }
+    }
+    Some(response)
+}
+
+fn fields(fields: &[(Box<str>, Vec<u8>)]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for (name, value) in fields {
+        headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value).ok()?);
+    }
+    Some(headers)
+}
+
+fn mark(headers: &mut HeaderMap, consumed: bool, status: Option<IntentStatus>) {
+    set(headers, CONSUMED, if consumed { "true" } else { "false" });
+    match status {
+        Some(status) => set(headers, INTENT_STATUS, status.as_str()),
+        None => {
+            headers.remove(INTENT_STATUS);
+        }
+    }
+}
+
+/// Sets a field whose value is ours; one that is not valid would be a type's slug or a number, and those are.
+fn set(headers: &mut HeaderMap, name: impl IntoHeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
