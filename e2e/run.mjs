@@ -15,10 +15,11 @@ import { SCENARIOS } from './scenarios.mjs';
 
 /**
  * @typedef {object} Column  one play of one scenario
- * @property {number} bookings
+ * @property {number} bookings in the ledger, once the shop was idle
  * @property {number} attempts orders that reached the shop
  * @property {number} posts orders that Playwright reported
- * @property {import('./lib/browser.mjs').View} view
+ * @property {import('./lib/browser.mjs').View} view what the user saw last
+ * @property {import('./lib/browser.mjs').View['kind'][]} views what the user saw after each submit
  * @property {string} ledger
  *
  * @typedef {object} Row
@@ -33,6 +34,8 @@ const { values: options } = parseArgs({
   options: { only: { type: 'string' }, 'without-proxy': { type: 'boolean' }, json: { type: 'boolean' } },
 });
 const SCENARIO_MS_MAX = 60_000;
+
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
 const scenarios = SCENARIOS.filter(({ name }) => name.includes(options.only ?? ''));
 if (scenarios.length === 0) throw new Error(`no scenario's name contains ${JSON.stringify(options.only)}`);
@@ -49,9 +52,10 @@ for (const scenario of scenarios) {
   if (!options.json) console.error(`${row.failures.length === 0 ? 'ok  ' : 'FAIL'} ${row.scenario}`);
 }
 await browser.close();
-await shop.stop();
 // An order that came late, after its scenario was judged, is a failure too.
 for (const row of rows) row.failures.push(...judgeLedger(row));
+await shop.stop();
+installation?.remove();
 
 const ok = rows.every(({ failures }) => failures.length === 0);
 console.log(options.json ? JSON.stringify({ scenarios: rows, ok }, null, 2) : table(rows));
@@ -69,8 +73,7 @@ async function playRow(scenario) {
       try {
         row.with = await playColumn(scenario, proxy);
       } catch (error) {
-        row.failures.push(`the proxy's last words: ${proxy.output}`);
-        throw error;
+        throw new Error(`${error}\nthe proxy's last words: ${proxy.output}`, { cause: error });
       } finally {
         await proxy.kill();
       }
@@ -96,7 +99,7 @@ async function playColumn(scenario, proxy) {
     const view = await bounded(scenario.play(stage));
     await shop.idle();
     const { attempts } = await shop.state();
-    return { bookings: shop.bookings().length, attempts, posts: stage.posts, view, ledger };
+    return { bookings: shop.bookings().length, attempts, posts: stage.posts, view, views: stage.views.map(({ kind }) => kind), ledger };
   } finally {
     await stage.close();
   }

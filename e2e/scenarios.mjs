@@ -13,6 +13,7 @@ import * as kills from './lib/kills.mjs';
  * @property {import('./shop/shop.mjs').Door} [door] `h1` unless told
  * @property {import('./shop/faults.mjs').Fault} [fault]
  * @property {import('./lib/proxy.mjs').CrashPoint} [crash_at]
+ * @property {true} [proxy_dies] so that the browser may see its own error page
  * @property {false} [keyed] the agent stamps no key
  * @property {(stage: import('./lib/stage.mjs').Stage) => Promise<import('./lib/browser.mjs').View>} play
  * @property {number} [without] bookings without the proxy; absent where there is nothing to compare
@@ -78,7 +79,7 @@ const HTTP2 = [
 ];
 
 /** @type {Scenario[]} */
-const KILLED_PROXY = [
+const DYING_PROXY = [
   { name: 'proxy crashes before the claim', crash_at: 'before-claim', play: kills.crash, with: ORDERED },
   { name: 'proxy crashes after the claim', crash_at: 'after-claim', play: kills.crash, with: NOT_BOOKED_IN_DOUBT },
   { name: 'proxy crashes after the commit', crash_at: 'after-commit', play: kills.crash, with: BOOKED_IN_DOUBT },
@@ -87,6 +88,7 @@ const KILLED_PROXY = [
   { name: 'SIGKILL after the commit, before the answer', fault: { kind: 'delay-after-commit', delay_ms: 1_500 }, play: kills.killAfterCommit, with: BOOKED_IN_DOUBT },
   { name: 'SIGKILL after the answer', play: kills.killAfterAnswer, with: REPLAYED },
 ];
+for (const scenario of DYING_PROXY) scenario.proxy_dies = true;
 
 /** @type {Scenario[]} */
 const MEANING_OF_A_KEY = [
@@ -96,4 +98,4 @@ const MEANING_OF_A_KEY = [
   { name: 'unkeyed traffic passes, HTTP/2 where offered', keyed: false, door: 'any', play: agent.browseAndOrderTwice, without: 2, with: ORDERED_TWICE },
 ];
 
-export const SCENARIOS = [...USERS_AND_AGENTS, ...UPSTREAM_CUTS, ...STATUSES, ...HTTP2, ...KILLED_PROXY, ...MEANING_OF_A_KEY];
+export const SCENARIOS = [...USERS_AND_AGENTS, ...UPSTREAM_CUTS, ...STATUSES, ...HTTP2, ...DYING_PROXY, ...MEANING_OF_A_KEY];

@@ -1,7 +1,7 @@
 // How users and agents press a button that must work once.
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { BUY } from './stage.mjs';
+import { BUY, press } from './stage.mjs';
 import { until } from './wait.mjs';
 
 /**
@@ -9,7 +9,7 @@ import { until } from './wait.mjs';
  * @typedef {import('./browser.mjs').View} View
  */
 
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 10_000;
 /** An agent that gives a slow click up too early. */
 const IMPATIENCE_MS = 1_000;
 const TRIES_MAX = 2;
@@ -132,7 +132,7 @@ export async function newBrowser(stage) {
   const dying = await stage.launchAnother();
   const { page } = await stage.newTab(await stage.newContext(dying));
   await stage.shop.arm(stage.fault);
-  await page.click(BUY);
+  await press(page);
   await until('the shop has the order', PATIENCE_MS, async () => (await stage.shop.state()).attempts === 1);
   await dying.close();
 

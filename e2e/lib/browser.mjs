@@ -37,6 +37,8 @@ export function launch(spkis) {
 export class Watch {
   /** What Playwright reports: the orders posted by the page, which is not what a network sees. */
   posts = 0;
+  /** What was seen after each submit, in order. @type {View[]} */
+  views = [];
   /** @type {import('playwright-core').Request | undefined} */
   #post;
   /** @type {import('playwright-core').Response | undefined} */
@@ -68,6 +70,13 @@ export class Watch {
    * @returns {Promise<View>}
    */
   async view(patience_ms) {
+    const view = await this.#see(patience_ms);
+    this.views.push(view);
+    return view;
+  }
+
+  /** @param {number} patience_ms @returns {Promise<View>} */
+  async #see(patience_ms) {
     const seen = await within(patience_ms, () => this.#look());
     if (!seen) return { kind: 'waiting', text: '' };
     const status = this.#answer?.status();

@@ -14,10 +14,13 @@ export function judge(scenario, row) {
   }
   if (!row.with) return failures;
 
-  const { bookings, view, ledger } = row.with;
+  const { bookings, view, views, ledger } = row.with;
   if (!scenario.with.some((ending) => ending.bookings === bookings && ending.saw.includes(view.kind))) {
     const wanted = scenario.with.map((ending) => `${ending.bookings} with ${ending.saw.join(' or ')}`).join(', or ');
     failures.push(`with the proxy: ${bookings} bookings with ${view.kind} (status ${view.status}: ${view.text}) instead of ${wanted}`);
+  }
+  if (!scenario.proxy_dies && views.some((kind) => kind === 'browser error' || kind === 'broken page')) {
+    failures.push(`with the proxy: not every order was answered by a whole page: ${views.join(', ')}`);
   }
   if (view.order !== undefined && view.order > bookings) failures.push(`the user saw order ${view.order} of ${bookings}`);
   const leaked = readLedger(ledger).flatMap((booking) => booking.leaked);

@@ -1,6 +1,6 @@
 // A proxy that dies, starts again on its store and port, and meets the retry.
 
-import { BUY } from './stage.mjs';
+import { BUY, press } from './stage.mjs';
 import { until } from './wait.mjs';
 
 /**
@@ -8,7 +8,7 @@ import { until } from './wait.mjs';
  * @typedef {import('./browser.mjs').View} View
  */
 
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 10_000;
 
 /** The proxy aborts at the crash point that it was started with. @param {Stage} stage */
 export function crash(stage) {
@@ -49,7 +49,7 @@ async function retryAfter(stage, die) {
   if (!stage.proxy) throw new Error('there is no proxy to kill');
   const { page, watch } = await stage.openShop();
   const product = page.url();
-  await page.click(BUY);
+  await press(page);
   await die(stage.proxy, page);
   await watch.view(PATIENCE_MS);
   await stage.proxy.start();

@@ -1,7 +1,7 @@
 // The built binary, as an agent's operator would run it.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,8 @@ import { Child } from './child.mjs';
 import { until } from './wait.mjs';
 
 const BINARY = process.env.ONCEWARD_BIN ?? fileURLToPath(new URL('../../target/debug/onceward', import.meta.url));
+/** Without the variables that would configure the binary behind the scenarios' back. */
+const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('ONCEWARD_')));
 const START_MS_MAX = 15_000;
 const CRASH_MS_MAX = 10_000;
 const LISTENING = /listening on http:\/\/127\.0\.0\.1:(\d+)/;
@@ -27,7 +29,7 @@ export class Installation {
   constructor(upstream_ca) {
     if (!existsSync(BINARY)) throw new Error(`no binary at ${BINARY}; build it, or set ONCEWARD_BIN`);
     this.#upstream_ca = upstream_ca;
-    const shown = execFileSync(BINARY, ['ca', 'show', '--json', '--ca-dir', this.#dir], { encoding: 'utf8' });
+    const shown = execFileSync(BINARY, ['ca', 'show', '--json', '--state-dir', this.#dir, '--ca-dir', this.#dir], { env: ENV, encoding: 'utf8' });
     this.spki = JSON.parse(shown).spki_sha256;
   }
 
@@ -35,9 +37,16 @@ export class Installation {
   async startProxy(crash_at) {
     this.#stores += 1;
     const store = join(this.#dir, `effects-${this.#stores}.db`);
-    const proxy = new ForwardProxy(['--store', `sqlite:${store}`, '--ca-dir', this.#dir, '--upstream-ca', this.#upstream_ca]);
+    const proxy = new ForwardProxy([
+      '--state-dir', this.#dir, '--ca-dir', this.#dir, '--store', `sqlite:${store}`, '--upstream-ca', this.#upstream_ca,
+    ]);
     await proxy.start(crash_at);
     return proxy;
+  }
+
+  /** Forgets the authority and the stores. */
+  remove() {
+    rmSync(this.#dir, { recursive: true });
   }
 }
 
@@ -59,8 +68,7 @@ export class ForwardProxy {
 
   /** Starts, or starts again on the same store and the same port. @param {CrashPoint} [crash_at] */
   async start(crash_at) {
-    const { ONCEWARD_CRASH_AT: _, ...inherited } = process.env;
-    const env = crash_at ? { ...inherited, ONCEWARD_CRASH_AT: crash_at } : inherited;
+    const env = crash_at ? { ...ENV, ONCEWARD_CRASH_AT: crash_at } : ENV;
     const args = ['proxy', '--listen', `127.0.0.1:${this.#port}`, '--control', '127.0.0.1:0', ...this.#options];
     const child = new Child(BINARY, args, env);
     this.#child = child;

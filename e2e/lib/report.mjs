@@ -1,15 +1,14 @@
 // The table that a person reads.
 
-const HEADS = ['scenario', 'without: bookings', 'user saw', 'with: bookings', 'user saw', 'wall s'];
+/** `posts` is what Playwright reports, `sent` what reached the shop: the difference is what Chromium re-sent in silence. */
+const HEADS = ['scenario', 'without: posts', 'sent', 'booked', 'saw', 'with: posts', 'sent', 'booked', 'saw', 'wall s'];
 
 /** @param {import('../run.mjs').Row[]} rows */
 export function table(rows) {
   const cells = [HEADS, ...rows.map(({ scenario, without, with: guarded, wall_ms }) => [
     scenario,
-    without ? `${without.bookings}` : '-',
-    without ? sight(without) : '-',
-    guarded ? `${guarded.bookings}` : '-',
-    guarded ? sight(guarded) : '-',
+    ...figures(without),
+    ...figures(guarded),
     (wall_ms / 1_000).toFixed(1),
   ])];
   const widths = HEADS.map((_, column) => Math.max(...cells.map((row) => row[column].length)));
@@ -19,7 +18,9 @@ export function table(rows) {
   return [...lines, '', ...failures, `${rows.length} scenarios, ${failures.length} failures, ${total_s.toFixed(0)} s`].join('\n');
 }
 
-/** @param {import('../run.mjs').Column} column */
-function sight({ view }) {
-  return view.order === undefined ? view.kind : `${view.kind} ${view.order}`;
+/** @param {import('../run.mjs').Column | null} column */
+function figures(column) {
+  if (!column) return ['-', '-', '-', '-'];
+  const { posts, attempts, bookings, view } = column;
+  return [`${posts}`, `${attempts}`, `${bookings}`, view.order === undefined ? view.kind : `${view.kind} ${view.order}`];
 }

@@ -1,6 +1,6 @@
 // The shop as the scenarios hold it: a process, its doors, its ledger.
 
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -53,7 +53,7 @@ export class Shop {
     return door === 'h2' ? `https://127.0.0.1:${port}` : `https://localhost:${port}`;
   }
 
-  /** Starts an empty ledger without a fault, and returns the ledger's path. */
+  /** Starts an empty ledger without a fault. @returns the ledger's path */
   async reset() {
     this.#ledgers += 1;
     this.#ledger = join(this.#dir, `ledger-${this.#ledgers}.jsonl`);
@@ -81,8 +81,10 @@ export class Shop {
     await until('the shop is idle', IDLE_MS_MAX, async () => (await this.state()).in_flight === 0);
   }
 
+  /** Ends the process; the ledgers go with it. */
   async stop() {
     await this.#child.end('SIGTERM');
+    rmSync(this.#dir, { recursive: true });
   }
 
   /** @param {import('../shop/site.mjs').Scenario} scenario */

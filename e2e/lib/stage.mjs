@@ -3,9 +3,9 @@
 import { randomUUID } from 'node:crypto';
 import { Watch } from './browser.mjs';
 
-/** What a form, or the script that does its work, needs to be found. */
+/** The button of every product page. */
 export const BUY = '#buy';
-const STEP_MS_MAX = 15_000;
+const STEP_MS_MAX = 10_000;
 
 /**
  * @typedef {import('playwright-core').Page} Page
@@ -15,6 +15,11 @@ const STEP_MS_MAX = 15_000;
  * @property {Page} page
  * @property {Watch} watch
  */
+
+/** Presses the button and returns while the answer is on its way; `page.click` alone would wait for it. @param {Page} page */
+export function press(page) {
+  return page.click(BUY, { noWaitAfter: true });
+}
 
 export class Stage {
   /** One step of one agent: the key that it stamps on each of its orders. */
@@ -47,6 +52,11 @@ export class Stage {
   /** How many orders Playwright saw the pages post. */
   get posts() {
     return this.#watches.reduce((sum, watch) => sum + watch.posts, 0);
+  }
+
+  /** What the user saw on the way, tab by tab. */
+  get views() {
+    return this.#watches.flatMap((watch) => watch.views);
   }
 
   /**

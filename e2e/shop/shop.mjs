@@ -32,7 +32,7 @@ const certificates = makeCertificates(dir);
 const site = new Site(`${dir}/ledger.jsonl`);
 /** @type {Set<Wire>} */
 const wires = new Set();
-/** @type {WeakMap<http2.ServerHttp2Session, Wire>} */
+/** @type {WeakMap<http2.Http2Session, Wire>} */
 const sessionWires = new WeakMap();
 
 const http1 = http.createServer((request, response) => {

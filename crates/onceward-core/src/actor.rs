@@ -152,16 +152,14 @@ impl Tag {
         Self(tag)
     }
 
-    /// Reads 16 hexadecimal digits.
+    /// Reads 16 lower-case hexadecimal digits.
     fn parse(text: &str) -> Option<Self> {
-        let mut tag = [0; 8];
-        if text.len() != 16 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        let well_formed =
+            text.len() == 16 && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        if !well_formed {
             return None;
         }
-        for (index, byte) in tag.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
-        }
-        Some(Self(tag))
+        u64::from_str_radix(text, 16).ok().map(|value| Self(value.to_be_bytes()))
     }
 }
 
@@ -190,7 +188,7 @@ macro_rules! tags {
                 &self.0.0
             }
 
-            /// Reads the 16 hexadecimal digits that `Display` writes; `None` for anything else.
+            /// Reads the 16 lower-case hexadecimal digits that `Display` writes; `None` for anything else.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 Tag::parse(text).map(Self)

@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::{fmt, time::Duration};
 
-use sfv::{BareItem, Item, Parser};
+use sfv::{BareItem, Item, List, Parser};
 use zeroize::Zeroizing;
 
 use crate::time::Timestamp;
@@ -41,11 +41,15 @@ impl Key {
     /// Reads one field value: a structured-field String (RFC 9651) or the bare text; both name the same key (K1).
     ///
     /// # Errors
-    /// Lists, parameters and every structured type but String are refused, never guessed at.
+    /// Lists and parameters are refused, never guessed at. A bare text is taken as it stands, also where it could be read as another
+    /// structured type (`42`, `?1`): it is visible ASCII, which is all that K2 asks.
     pub fn from_field(value: &[u8]) -> Result<Self, KeyInvalid> {
-        let value = value.trim_ascii();
+        let value = trim_blanks(value);
         if value.first() == Some(&b'"') {
-            let item: Item = Parser::new(value).parse().or(Err(KeyInvalid::Malformed))?;
+            let Ok(item) = Parser::new(value).parse::<Item>() else {
+                let is_list = Parser::new(value).parse::<List>().is_ok();
+                return Err(if is_list { KeyInvalid::List } else { KeyInvalid::Malformed });
+            };
             if !item.params.is_empty() {
                 return Err(KeyInvalid::Parameters);
             }
@@ -131,22 +135,25 @@ impl Carriers {
     /// Finds the key among a request's fields (names lower-case).
     ///
     /// # Errors
-    /// A carrier sent twice, two carriers, a carrier named in `Connection`, or its name with an underscore (which some servers
+    /// A carrier sent twice, two carriers that disagree, a carrier named in `Connection`, or its name with an underscore (which some servers
     /// fold into the real one) is refused: each is read differently by different servers (K1, K2).
     pub fn read<'a>(
         &self,
         fields: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<Option<Key>, KeyInvalid> {
-        let mut found: Option<(&str, Key)> = None;
+        let mut found: Option<Key> = None;
+        let mut seen = Vec::new();
         for (name, value) in fields {
             if self.contains(name) {
-                let key = Key::from_field(value)?;
-                match &found {
-                    None => found = Some((name, key)),
-                    Some((earlier, _)) if *earlier == name => return Err(KeyInvalid::Repeated),
-                    Some((_, earlier)) if *earlier == key => {}
-                    Some(_) => return Err(KeyInvalid::CarriersDisagree),
+                if seen.contains(&name) {
+                    return Err(KeyInvalid::Repeated);
                 }
+                seen.push(name);
+                let key = Key::from_field(value)?;
+                if found.as_ref().is_some_and(|earlier| *earlier != key) {
+                    return Err(KeyInvalid::CarriersDisagree);
+                }
+                found = Some(key);
             } else if name == "connection" {
                 if self.named_in(value) {
                     return Err(KeyInvalid::NamedInConnection);
@@ -155,14 +162,14 @@ impl Carriers {
                 return Err(KeyInvalid::Underscore);
             }
         }
-        Ok(found.map(|(_, key)| key))
+        Ok(found)
     }
 
     /// Whether a `Connection` value names a carrier, which would make the key hop-by-hop (RFC 9110, 7.6.1).
     fn named_in(&self, connection: &[u8]) -> bool {
         connection
             .split(|byte| *byte == b',')
-            .any(|option| self.0.iter().any(|name| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes())))
+            .any(|option| self.0.iter().any(|name| trim_blanks(option).eq_ignore_ascii_case(name.as_bytes())))
     }
 }
 
@@ -216,6 +223,15 @@ impl fmt::Display for KeyInvalid {
 
 impl core::error::Error for KeyInvalid {}
 
+/// Without the blanks around it: spaces and tabs, and no other control character (RFC 9110, 5.6.3).
+fn trim_blanks(value: &[u8]) -> &[u8] {
+    let is_visible = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    match (value.iter().position(is_visible), value.iter().rposition(is_visible)) {
+        (Some(first), Some(last)) => value.get(first..=last).unwrap_or_default(),
+        _ => &[],
+    }
+}
+
 /// The 48-bit millisecond time of a UUIDv7 (RFC 9562, 5.7) in its 36-character form.
 fn uuid_v7_ms(text: &str) -> Option<u64> {
     let bytes = text.as_bytes();
@@ -231,7 +247,7 @@ fn uuid_v7_ms(text: &str) -> Option<u64> {
     }
     let high = u64::from_str_radix(text.get(..8)?, 16).ok()?;
     let low = u64::from_str_radix(text.get(9..13)?, 16).ok()?;
-    Some(high << 16 | low)
+    Some(high * 0x1_0000 + low)
 }
 
 /// 2016-01-01 and 2100-01-01 in milliseconds: outside of these a 26-character text is not taken for a ULID.
@@ -248,6 +264,6 @@ fn ulid_ms(text: &str) -> Option<u64> {
     if !well_formed {
         return None;
     }
-    let ms = bytes.iter().take(10).try_fold(0_u64, |ms, byte| Some(ms << 5 | digit(byte)? as u64))?;
+    let ms = bytes.iter().take(10).try_fold(0_u64, |ms, byte| Some(ms * 32 + digit(byte)? as u64))?;
     ULID_MS.contains(&ms).then_some(ms)
 }

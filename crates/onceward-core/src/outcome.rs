@@ -9,17 +9,20 @@ use crate::{
     time::Timestamp,
 };
 
+/// Header or trailer fields in their order, names lower-case, repeated names one line each.
+pub type Fields = Vec<(Box<str>, Vec<u8>)>;
+
 /// A finished answer as it is stored and replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The status code.
     pub status: u16,
-    /// The kept fields in their order, repeated names one line each.
-    pub fields: Vec<(Box<str>, Vec<u8>)>,
+    /// The kept fields.
+    pub fields: Fields,
     /// The content.
     pub content: Content,
     /// Trailer fields.
-    pub trailers: Vec<(Box<str>, Vec<u8>)>,
+    pub trailers: Fields,
     /// When the request went to its origin: what a doubt page and a person ask first.
     pub sent_at: Timestamp,
 }

@@ -4,7 +4,7 @@ use alloc::{borrow::ToOwned, format, string::String};
 
 use crate::{
     key::Key,
-    refusal::{Refusal, Told},
+    refusal::{Refusal, Retry, Told},
     time::Timestamp,
 };
 
@@ -38,18 +38,23 @@ pub enum Form {
 
 impl Form {
     /// Chooses by the request's `Accept` (RFC 9110, 12.5.1); JSON where nothing speaks against it.
+    ///
+    /// Of equal weights the one that is named outright wins: agents send `text/markdown, text/html, */*` and mean the first. Markdown
+    /// comes before HTML, because no browser asks for it.
     #[must_use]
     pub fn accepted(accept: Option<&str>) -> Self {
         let Some(accept) = accept else { return Self::Json };
-        let mut best = (Self::Json, 0);
+        let mut best = (Self::Json, Preference::default());
         for (form, media_types) in [
             (Self::Json, ["application/problem+json", "application/json"].as_slice()),
-            (Self::Html, ["text/html", "application/xhtml+xml"].as_slice()),
             (Self::Markdown, ["text/markdown"].as_slice()),
+            (Self::Html, ["text/html", "application/xhtml+xml"].as_slice()),
         ] {
-            let weight = media_types.iter().map(|media_type| weight(accept, media_type)).max().unwrap_or(0);
-            if weight > best.1 {
-                best = (form, weight);
+            for media_type in media_types {
+                let preference = Preference::of(accept, media_type);
+                if preference > best.1 {
+                    best = (form, preference);
+                }
             }
         }
         best.0
@@ -66,40 +71,55 @@ impl Form {
     }
 }
 
-/// How much `accept` wants `media_type`, in thousandths; the most specific range decides.
-fn weight(accept: &str, media_type: &str) -> u32 {
-    let kind = media_type.split('/').next().unwrap_or_default();
-    let mut best = (0, 0);
-    for range in accept.split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let specificity = if name == media_type {
-            3
-        } else if name.strip_suffix("/*") == Some(kind) {
-            2
-        } else if name == "*/*" {
-            1
-        } else {
-            continue;
-        };
-        let quality = parts.find_map(|parameter| parameter.strip_prefix("q=")).map_or(1_000, thousandths);
-        if specificity > best.0 {
-            best = (specificity, quality);
-        }
-    }
-    best.1
+/// How much a media type is wanted. Weight decides before how closely it is named.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Preference {
+    /// The quality value in thousandths; zero where it is not wanted.
+    thousandths: u32,
+    /// How closely the range names it: 3 by type and subtype, 2 by type, 1 by `*/*`.
+    specificity: u32,
 }
 
-/// Reads a quality value (RFC 9110, 12.4.2); what is malformed counts as unwanted.
-fn thousandths(quality: &str) -> u32 {
-    let (whole, fraction) = quality.split_once('.').unwrap_or((quality, ""));
+impl Preference {
+    /// Reads `accept`; the most specific range that covers `media_type` decides (RFC 9110, 12.5.1).
+    fn of(accept: &str, media_type: &str) -> Self {
+        let kind = media_type.split('/').next().unwrap_or_default();
+        let mut closest = Self::default();
+        for range in accept.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let specificity = if name == media_type {
+                3
+            } else if name.strip_suffix("/*") == Some(kind) {
+                2
+            } else if name == "*/*" {
+                1
+            } else {
+                continue;
+            };
+            let thousandths = parts.find_map(quality).unwrap_or(1_000);
+            if specificity > closest.specificity {
+                closest = Self { thousandths, specificity };
+            }
+        }
+        if closest.thousandths == 0 { Self::default() } else { closest }
+    }
+}
+
+/// Reads a weight parameter in thousandths (RFC 9110, 12.4.2); what is malformed counts as unwanted.
+fn quality(parameter: &str) -> Option<u32> {
+    let (name, value) = parameter.split_once('=')?;
+    name.eq_ignore_ascii_case("q").then(|| thousandths(value))
+}
+
+fn thousandths(value: &str) -> u32 {
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
     if fraction.len() > 3 || !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
         return 0;
     }
-    let fraction = format!("{fraction:0<3}").parse().unwrap_or(0);
-    match whole {
-        "1" => 1_000,
-        "0" => fraction,
+    match (whole, format!("{fraction:0<3}").parse().unwrap_or(0)) {
+        ("1", 0) => 1_000,
+        ("0", fraction) => fraction,
         _ => 0,
     }
 }
@@ -198,9 +218,7 @@ impl Problem<'_> {
 
     fn members(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let problem_type = self.refusal.problem_type();
-        let retryable = self.refusal.retry_after().is_some()
-            && matches!(problem_type.retry, crate::refusal::Retry::SameKey)
-            || matches!(self.refusal, Refusal::UpstreamUnreachable(_) | Refusal::BodyIncomplete);
+        let retryable = problem_type.retry == Retry::SameKey;
         [
             ("type", Some(Value::Text(format!("{}{}", self.type_base, problem_type.slug)))),
             ("title", Some(Value::Text(problem_type.title.to_owned()))),
@@ -282,10 +300,7 @@ fn push_quoted(text: &mut String, value: &str) {
         match character {
             '"' => text.push_str("\\\""),
             '\\' => text.push_str("\\\\"),
-            // YAML reads these two as line breaks, and DEL and C1 are not printable in it.
-            control if control.is_control() || matches!(control, '\u{2028}' | '\u{2029}') => {
-                text.push_str(&format!("\\u{:04x}", u32::from(control)));
-            }
+            hidden if is_hidden(hidden) => text.push_str(&format!("\\u{:04x}", u32::from(hidden))),
             plain => text.push(plain),
         }
     }
@@ -301,6 +316,7 @@ fn push_escaped(text: &mut String, value: &str) {
             '>' => text.push_str("&gt;"),
             '"' => text.push_str("&quot;"),
             '\'' => text.push_str("&#39;"),
+            hidden if is_hidden(hidden) => text.push(' '),
             plain => text.push(plain),
         }
     }
@@ -311,13 +327,31 @@ fn escape_markdown(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for character in value.chars() {
         match character {
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '!' => {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '!' | '&' => {
                 text.push('\\');
                 text.push(character);
             }
-            control if control.is_control() => text.push(' '),
+            hidden if is_hidden(hidden) => text.push(' '),
             plain => text.push(plain),
         }
     }
     text
+}
+
+/// Whether a character ends a line, reorders text or steers a terminal instead of showing (Unicode, PropList: `Bidi_Control`).
+///
+/// YAML does not let the others stand in a scalar either: line separators, the byte order mark and noncharacters (YAML 1.2.2, 5.1).
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+                | '\u{feff}'
+                | '\u{fffe}'
+                | '\u{ffff}'
+        )
 }

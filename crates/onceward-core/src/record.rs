@@ -3,232 +3,18 @@
 //! [`Record::on`] is the only place where the life of a key is decided. Stores call it inside their atomic section and write back
 //! what it returns; the engine acts on the [`Decision`]. Nobody else matches on a state to decide what may run.
 
-use alloc::vec::Vec;
-use core::{fmt, time::Duration};
+mod state;
 
+use core::time::Duration;
+
+pub use self::state::{
+    AfterRetention, Attempt, AttemptId, DoubtReason, Epoch, Interest, OnLapse, OnMismatch, Record, Sealed,
+    Settlement, State, Terms, TombstoneKind,
+};
 use crate::{
     fingerprint::{Fingerprint, Version},
     time::Timestamp,
 };
-
-/// A record's fencing token: higher at each new holder, from a source that never goes back (L14).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Epoch(pub u64);
-
-/// The random name of one try at executing, so that a repeated store operation finds itself (L11, L14).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct AttemptId(pub [u8; 16]);
-
-impl fmt::Debug for AttemptId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AttemptId({self})")
-    }
-}
-
-impl fmt::Display for AttemptId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// Who executes: the token and the name, both checked at every step (L14).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Attempt {
-    /// The fencing token that the store handed out with the claim.
-    pub epoch: Epoch,
-    /// The name that the claimant chose.
-    pub id: AttemptId,
-}
-
-/// An outcome as it is stored: encoded and sealed by the engine, opaque to the rules and to every store (S4).
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sealed(pub Vec<u8>);
-
-impl fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sealed({} bytes)", self.0.len())
-    }
-}
-
-/// What a route decided for the life of one record, fixed when it is claimed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// How long a claim holds without being renewed.
-    pub lease: Duration,
-    /// What a lapsed lease means (L4).
-    pub on_lapse: OnLapse,
-    /// How long the outcome is kept from completion (T1).
-    pub retention: Duration,
-    /// How long the key is remembered after that (T1).
-    pub remember: Duration,
-    /// What a retry that meets an expired tombstone gets (T2).
-    pub after_retention: AfterRetention,
-    /// What another fingerprint under a known key gets (F6, B2).
-    pub on_mismatch: OnMismatch,
-}
-
-impl Terms {
-    /// How long a released key's record stays: to repeat its answer (L11), or to raise the alarm of L13.
-    fn memory_of_absence(&self, overruled: Option<Attempt>) -> Duration {
-        if overruled.is_some() { self.remember } else { self.retention }
-    }
-}
-
-/// What a lapsed lease means (L4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnLapse {
-    /// The effect may have happened: in doubt.
-    Doubt,
-    /// The handler is safe to run again: transactional mode, or an origin that itself honours the key.
-    Execute,
-}
-
-/// What a retry that meets an expired tombstone gets (T2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AfterRetention {
-    /// 409 `key-expired`.
-    Refuse,
-    /// It runs as new; a named choice for peers that need it.
-    Execute,
-}
-
-/// What another fingerprint under a known key gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnMismatch {
-    /// 422 `key-reused`, whatever the state (F6).
-    Refuse,
-    /// The first one's answer: the key denotes one action whose body drifted between renderings (B2).
-    Replay,
-}
-
-/// What is remembered of one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// What was asked; `None` until an attempt claimed the key.
-    pub fingerprint: Option<Fingerprint>,
-    /// The highest epoch that was ever granted on this record.
-    pub epoch: Epoch,
-    /// Where its life stands.
-    pub state: State,
-    /// When it entered that state.
-    pub since: Timestamp,
-    /// When the latest attempt claimed it, which is when its request was sent as far as anybody can know.
-    pub claimed_at: Timestamp,
-    /// What its route decided at the claim; `None` until an attempt claimed the key.
-    pub terms: Option<Terms>,
-    /// The attempt that a verdict of absence overruled; if that one answers after all, an alarm is due (L13).
-    pub overruled: Option<Attempt>,
-}
-
-/// Where a record's life stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Never claimed, or released with proof that nothing happened.
-    Absent,
-    /// An effect runs, or is about to, under a lease.
-    Claimed {
-        /// Who runs it.
-        attempt: Attempt,
-        /// When the claim lapses unless renewed.
-        lease_until: Timestamp,
-    },
-    /// The effect is over and its answer known.
-    Done {
-        /// Who ran it.
-        attempt: Attempt,
-        /// The answer; `None` where a person only vouched that the effect happened.
-        outcome: Option<Sealed>,
-        /// How it became known.
-        how: Settlement,
-        /// When the answer goes and a tombstone stays (T1).
-        expires_at: Timestamp,
-    },
-    /// The effect may or may not have happened, and nobody knows yet.
-    InDoubt {
-        /// Who ran it.
-        attempt: Attempt,
-        /// What made it doubtful.
-        reason: DoubtReason,
-        /// Whether its owner cancelled it meanwhile (D5).
-        interest: Interest,
-    },
-    /// The answer is gone, the key is remembered.
-    Tombstone {
-        /// Why there is no answer.
-        kind: TombstoneKind,
-        /// When the key is forgotten, too.
-        forget_at: Timestamp,
-    },
-}
-
-/// How an effect became known to be over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settlement {
-    /// Its holder saw the answer.
-    Answered,
-    /// Its holder saw the answer after the record had fallen into doubt (L13).
-    AnsweredLate,
-    /// A resolver or a person found that it happened (D3).
-    Vouched,
-    /// A resolver or a person found that it happened more than once (D3).
-    Diverged,
-}
-
-/// What made an effect doubtful.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DoubtReason {
-    /// The request was sent and the connection broke before an answer.
-    NoAnswer,
-    /// The answer broke off.
-    AnswerCut,
-    /// A status that does not say whether the effect happened (O4): 502, 503 or 504, and 408 or 421 from behind a proxy.
-    AmbiguousStatus(u16),
-    /// The holder's own deadline passed (L12).
-    DeadlinePassed,
-    /// The lease lapsed (L4).
-    LeaseLapsed,
-    /// The process that held the claim is gone (L10).
-    HolderGone,
-    /// The program shut down before the work ended (L6).
-    ShutDown,
-    /// The handler panicked (O5).
-    Panicked,
-}
-
-impl DoubtReason {
-    /// The reason's stable name, for metrics, listings and the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NoAnswer => "no-answer",
-            Self::AnswerCut => "answer-cut",
-            Self::AmbiguousStatus(_) => "ambiguous-status",
-            Self::DeadlinePassed => "deadline-passed",
-            Self::LeaseLapsed => "lease-lapsed",
-            Self::HolderGone => "holder-gone",
-            Self::ShutDown => "shut-down",
-            Self::Panicked => "panicked",
-        }
-    }
-}
-
-/// Whether the owner still wants an effect that is in doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interest {
-    /// Nobody said otherwise.
-    Wanted,
-    /// Its owner cancelled it while it was in doubt (D5).
-    Abandoned,
-}
-
-/// Why a tombstone has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TombstoneKind {
-    /// Its retention passed (T1).
-    Expired,
-    /// It was cancelled before it ran (D5).
-    Cancelled,
-}
 
 /// What can happen to a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -425,10 +211,7 @@ impl Record {
             Event::HolderGone => record.holder_gone(now),
             Event::Resolved(verdict) => record.resolved(verdict, now),
             Event::Cancelled { remember } => record.cancelled(remember, now),
-            Event::Swept => match record.on_lapse() {
-                OnLapse::Doubt => (record.lapsed_at(now), Decision::Unchanged),
-                OnLapse::Execute => (record, Decision::Unchanged),
-            },
+            Event::Swept => (record.lapsed_at(now), Decision::Unchanged),
         }
     }
 
@@ -468,17 +251,23 @@ impl Record {
         };
         match self.state {
             State::Absent => self.claimed(attempt, fingerprint, terms, now),
-            State::Claimed { attempt: holder, lease_until } if holder.id == attempt.id => {
-                // A claim repeated after a lost answer (L11). Past its lease the claimant has given up already (L12).
-                if now < lease_until { (self, Decision::Execute(holder)) } else { self.lapsed(now) }
+            State::Claimed { attempt: holder, lease_until } if now < lease_until => {
+                // The holder's own name is a claim repeated after a lost answer (L11).
+                let decision = if holder.id == attempt.id {
+                    Decision::Execute(holder)
+                } else {
+                    Decision::Wait { lease_left: lease_until.since(now), drift }
+                };
+                (self, decision)
             }
-            State::Claimed { lease_until, .. } if now < lease_until => {
-                let lease_left = lease_until.since(now);
-                (self, Decision::Wait { lease_left, drift })
-            }
-            State::Claimed { .. } => match self.on_lapse() {
+            // Past its lease the claimant itself has given up already (L12), so its name makes no difference.
+            State::Claimed { attempt: holder, .. } => match self.on_lapse() {
                 OnLapse::Execute => self.claimed(attempt, fingerprint, terms, now),
-                OnLapse::Doubt => self.lapsed(now),
+                OnLapse::Doubt => {
+                    let reason = DoubtReason::LeaseLapsed;
+                    let denial = Denial::InDoubt { reason, sent_at: self.claimed_at };
+                    (self.in_doubt(holder, reason, now), Decision::Refuse(denial))
+                }
             },
             State::Done { ref outcome, .. } => {
                 let decision =
@@ -509,7 +298,7 @@ impl Record {
                 (Self { state, ..self }, Decision::Renewed(lease_until))
             }
             State::Claimed { attempt: holder, .. } if holder == attempt => {
-                (self.lapsed(now).0, Decision::Stale(Alarm::None))
+                (self.lapsed_at(now), Decision::Stale(Alarm::None))
             }
             State::Absent
             | State::Claimed { .. }
@@ -588,7 +377,11 @@ impl Record {
     }
 
     fn resolved(self, verdict: Verdict, now: Timestamp) -> (Self, Decision) {
-        let record = self.lapsed_at(now);
+        let record = match verdict {
+            Verdict::Happened(_) | Verdict::Multiple(_) | Verdict::Absent => self.given_up_at(now),
+            // Not knowing takes nobody's right to run again.
+            Verdict::Unknown => self.lapsed_at(now),
+        };
         match record.state {
             State::InDoubt { attempt, .. } => match verdict {
                 Verdict::Happened(outcome) => {
@@ -610,7 +403,7 @@ impl Record {
     }
 
     fn cancelled(self, remember: Duration, now: Timestamp) -> (Self, Decision) {
-        let record = self.lapsed_at(now);
+        let record = self.given_up_at(now);
         match record.state.clone() {
             State::Absent => {
                 let state =
@@ -713,20 +506,16 @@ impl Record {
         self.terms.map_or(OnLapse::Doubt, |terms| terms.on_lapse)
     }
 
-    /// A claim found past its lease by somebody who may not run it again.
-    fn lapsed(self, now: Timestamp) -> (Self, Decision) {
-        let record = self.lapsed_at(now);
-        let denial = match record.state {
-            State::InDoubt { reason, .. } => Denial::InDoubt { reason, sent_at: record.claimed_at },
-            State::Absent | State::Claimed { .. } | State::Done { .. } | State::Tombstone { .. } => {
-                Denial::InProgress
-            }
-        };
-        (record, Decision::Refuse(denial))
+    /// Doubts a claim whose lease lapsed, unless it may simply run again (L4); leaves every other record as it is.
+    fn lapsed_at(self, now: Timestamp) -> Self {
+        match self.on_lapse() {
+            OnLapse::Doubt => self.given_up_at(now),
+            OnLapse::Execute => self,
+        }
     }
 
-    /// Doubts a claim whose lease lapsed; leaves every other record as it is.
-    fn lapsed_at(self, now: Timestamp) -> Self {
+    /// Doubts a claim whose lease lapsed, also one that might run again: a verdict or a cancellation ends it instead.
+    fn given_up_at(self, now: Timestamp) -> Self {
         match self.state {
             State::Claimed { attempt, lease_until } if now >= lease_until => {
                 self.in_doubt(attempt, DoubtReason::LeaseLapsed, now)

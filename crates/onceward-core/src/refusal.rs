@@ -211,7 +211,7 @@ problem_types! {
         "Check whether the effect of then is what you want; use a new key for a new action.";
     Self::Cancelled => "cancelled", 409, "This request was cancelled", NewKey,
         "Use a new key if the action is wanted after all.";
-    Self::HistoryLost => "history-lost", 409, "Earlier requests may have been forgotten", NewKey,
+    Self::HistoryLost => "history-lost", 409, "Earlier requests may have been forgotten", AfterResolution,
         "Check whether the effect happened; use a new key only if it did not.";
     Self::RecordCorrupt => "record-corrupt", 503, "The record of this key cannot be read", AfterResolution,
         "Do not submit again. An operator has to look at this record.";

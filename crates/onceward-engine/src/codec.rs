@@ -4,7 +4,7 @@
 //! byte too many is an error, never a different outcome.
 
 use onceward_core::{
-    outcome::{Content, Outcome},
+    outcome::{Content, Fields, Outcome},
     time::Timestamp,
 };
 
@@ -104,7 +104,7 @@ impl<'a> Rest<'a> {
         Ok(head)
     }
 
-    fn fields(&mut self) -> Result<Vec<(Box<str>, Vec<u8>)>, DecodeError> {
+    fn fields(&mut self) -> Result<Fields, DecodeError> {
         let count = self.len()?;
         // No capacity is reserved from an untrusted count.
         let mut fields = Vec::new();

@@ -73,6 +73,7 @@ impl Drive {
         let mut sender = sender;
         let arrival = match self.call.key.check_issue(self.engine.now()) {
             Err(invalid) => Arrival::Refused(Refusal::KeyInvalid(invalid)),
+            Ok(()) if self.is_forgotten().await => Arrival::Refused(Refusal::KeyExpired),
             Ok(()) => {
                 self.engine.reached(Stage::Arriving);
                 self.arrive(&mut sender).await
@@ -159,6 +160,18 @@ impl Drive {
                 () = sender.closed() => return in_progress,
             }
         }
+    }
+
+    /// Whether the key says that it was issued before anything that the store still remembers, and indeed nothing is (K7).
+    async fn is_forgotten(&self) -> bool {
+        let memory = self.call.policy.retention.saturating_add(self.call.policy.remember);
+        let Some(issued) = self.call.key.issued_at() else { return false };
+        if issued.after(memory) >= self.engine.now() {
+            return false;
+        }
+        let records = &self.engine.0.records;
+        // What cannot be read now is decided by the claim.
+        matches!(records.once("get", records.store.get(self.id)).await, Ok(None))
     }
 
     fn attempt_id(&self) -> Result<AttemptId, Refusal> {
@@ -288,9 +301,10 @@ impl Drive {
     /// Counts the call and writes its audit event.
     pub(crate) fn report<A>(&self, ran: &Ran<A>, ran_as: Option<(Attempt, Option<u16>)>) {
         let (decision, reason, drifted, status) = describe(ran);
+        let outcome = if decision == "refused" { reason.unwrap_or(decision) } else { decision };
         let at = self.engine.now();
         let took = self.began.elapsed();
-        self.engine.0.telemetry.count_request(decision, took);
+        self.engine.0.telemetry.count_request(outcome, took);
         let event = AuditEvent {
             epoch: ran_as.map(|(attempt, _)| attempt.epoch.0),
             status: status.or(ran_as.and_then(|(_, status)| status)),

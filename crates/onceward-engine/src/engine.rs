@@ -1,6 +1,10 @@
 //! The engine: starts, takes calls, drains.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use onceward_core::{
     actor::{KeyTag, Label},
@@ -46,8 +50,6 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// The bounds.
     pub limits: Limits,
-    /// Who is told of each stage of each call; `None` in production.
-    pub probe: Option<Arc<dyn Probe>>,
 }
 
 /// Runs each keyed effect once and answers its repeats.
@@ -64,7 +66,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) limits: Limits,
-    probe: Option<Arc<dyn Probe>>,
+    probe: OnceLock<Arc<dyn Probe>>,
     pub(crate) waiters: Waiters,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) audit: AuditQueue,
@@ -103,7 +105,7 @@ impl Engine {
     /// # Errors
     /// When the store does not answer.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { store, audit_log, secret, clock, entropy, limits, probe } = parts;
+        let Parts { store, audit_log, secret, clock, entropy, limits } = parts;
         let kind = store.health().await?.kind;
         let telemetry = Arc::new(Telemetry::default());
         let ended = CancellationToken::new();
@@ -116,7 +118,7 @@ impl Engine {
             clock,
             entropy,
             limits,
-            probe,
+            probe: OnceLock::new(),
             waiters: Waiters::new(limits.waiters_per_key_max, limits.waiters_max),
             telemetry,
             audit,
@@ -159,6 +161,11 @@ impl Engine {
         });
         // The task answers on every path; a runtime that is torn down drops it.
         receiver.await.unwrap_or_else(|_| overloaded())
+    }
+
+    /// Tells `probe` of every stage that a call reaches from now on. An engine has one probe at the most; a second is ignored.
+    pub fn watch(&self, probe: Arc<dyn Probe>) {
+        drop(self.0.probe.set(probe));
     }
 
     /// What the engine counts.
@@ -222,7 +229,7 @@ impl Engine {
     }
 
     pub(crate) fn reached(&self, stage: Stage) {
-        if let Some(probe) = &self.0.probe {
+        if let Some(probe) = self.0.probe.get() {
             probe.reached(stage);
         }
     }

@@ -16,7 +16,7 @@ use onceward_core::{
 use onceward_store::{Reply, Settle, StoreError};
 use tokio::{
     sync::oneshot,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use crate::{
@@ -183,7 +183,7 @@ impl Execution {
                     }
                     Err(error) => {
                         tracing::warn!(error = &error as &dyn std::error::Error, "lease not renewed");
-                        sleep(RENEW_PAUSE.min(lease / 20)).await;
+                        sleep_until(deadline.min(Instant::now() + RENEW_PAUSE)).await;
                     }
                 }
             }

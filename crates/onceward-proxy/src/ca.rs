@@ -33,6 +33,9 @@ pub(crate) const BACKDATE: Duration = Duration::from_hours(24);
 /// Random bytes in the subject's name: two installations on one machine stay apart in a trust store.
 const NAME_SUFFIX_BYTES: usize = 4;
 
+/// Line length of PEM (RFC 7468, section 2).
+const PEM_LINE_BYTES: usize = 64;
+
 /// A certificate authority and its key, as stored in one folder.
 ///
 /// The subject names no host and no user, only a random suffix.
@@ -175,9 +178,6 @@ impl Authority {
         &self.issuer
     }
 }
-
-/// Line length of PEM (RFC 7468, section 2).
-const PEM_LINE_BYTES: usize = 64;
 
 /// Names the authority and never the key.
 impl fmt::Debug for Authority {

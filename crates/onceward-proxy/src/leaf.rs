@@ -46,7 +46,8 @@ struct Leaf {
 }
 
 impl Leaves {
-    /// Leaves of `authority`, of which at most `leaves_max` are kept.
+    /// Leaves of `authority`, of which at most `leaves_max` are kept
+    /// ([`Limits::leaves_max`](crate::limits::Limits::leaves_max)).
     #[must_use]
     pub fn new(authority: Arc<Authority>, leaves_max: usize) -> Self {
         // One store of sessions for all hosts: rustls resumes a session only for the name it was made for.
@@ -64,7 +65,10 @@ impl Leaves {
     /// # Errors
     /// [`LeafError`] when the key or the certificate cannot be made.
     pub async fn config(&self, host: &Host) -> Result<Arc<ServerConfig>, LeafError> {
-        let now = SystemTime::now();
+        self.config_at(host, SystemTime::now()).await
+    }
+
+    async fn config_at(&self, host: &Host, now: SystemTime) -> Result<Arc<ServerConfig>, LeafError> {
         self.cache.remove_if(host, |leaf| leaf.stale_at <= now);
         let leaf = self.cache.get_or_insert_async(host, async { self.mint(host, now) }).await?;
         Ok(leaf.config)
@@ -135,4 +139,37 @@ pub enum LeafError {
     /// No random bytes are to be had.
     #[error(transparent)]
     Random(#[from] RandomError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_leaf_is_kept_while_fresh_and_made_anew_before_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Arc::new(Authority::load_or_create(&folder.path().join("ca")).unwrap());
+        let leaves = Leaves::new(authority, 8);
+        let host = Host::parse("shop.example").unwrap();
+        let now = SystemTime::now();
+        let day = Duration::from_hours(24);
+        let first = leaves.config_at(&host, now).await.unwrap();
+        let fresh = leaves.config_at(&host, now + 44 * day).await.unwrap();
+        let renewed = leaves.config_at(&host, now + 45 * day).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &fresh));
+        assert!(!Arc::ptr_eq(&first, &renewed));
+    }
+
+    // covers: S1
+    #[tokio::test]
+    async fn the_number_of_leaves_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Arc::new(Authority::load_or_create(&folder.path().join("ca")).unwrap());
+        let leaves = Leaves::new(authority, 4);
+        for number in 0..16 {
+            let host = Host::parse(&format!("host{number}.example")).unwrap();
+            leaves.config(&host).await.unwrap();
+        }
+        assert!(leaves.cache.len() <= 4, "{}", leaves.cache.len());
+    }
 }

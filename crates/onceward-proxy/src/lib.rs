@@ -15,3 +15,6 @@ pub mod server;
 pub mod session;
 pub mod target;
 pub mod upstream;
+pub mod guarded;
+pub mod operation;
+pub mod rules;

@@ -1,8 +1,8 @@
 //! Accepts clients and hands their requests, checked and addressed, to an [`Exchange`].
 //!
-//! Bytes pass, from the outside in: the connection limit, [`stall`] (a client that takes nothing), the HTTP/1 [`gate`]
-//! (heads with two readings), hyper, [`line`](self::line) (whose request, where to), the exchange. A `CONNECT` turns a
-//! connection into a tunnel, whose inside passes the same layers again: see [`connect`](crate::connect).
+//! Bytes pass, from the outside in: the connection limit, `stall` (a client that takes nothing), the HTTP/1 `gate` (heads
+//! with two readings), hyper, `line` (whose request, where to), the exchange. A `CONNECT` turns a connection into a
+//! tunnel, whose inside passes the same layers again.
 
 pub(crate) mod activity;
 mod address;

@@ -20,7 +20,7 @@ use http::header::UPGRADE;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -194,11 +194,15 @@ impl Upstream {
     ///
     /// # Cancel safety
     /// Dropping the future closes the socket; what was sent by then stays sent.
-    pub async fn send_once(
+    pub async fn send_once<B>(
         &self,
-        request: Request<Full<Bytes>>,
+        request: Request<B>,
         deadline: Instant,
-    ) -> Result<Response<UpstreamBody>, Unanswered> {
+    ) -> Result<Response<UpstreamBody>, Unanswered>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let (mut parts, body) = request.into_parts();
         // A guarded request wants an answer, not another protocol.
         parts.headers.remove(UPGRADE);
@@ -206,6 +210,7 @@ impl Upstream {
         let permit = self.fresh_permit(deadline).await?;
         let dialed = self.dialer.dial(&origin, Offer::Http2AndHttp1, Some(deadline)).await?;
         let (peer, form) = (dialed.peer, dialed.form.clone());
+        let body = body.map_err(Into::into).boxed_unsync();
         let request = outgoing(&parts, peer, &form, BodyLength::Known, body)?;
         let (response, fresh) = once::exchange(dialed, request, deadline, permit).await?;
         received(response, &parts.method, &form, peer, Some(Held::Fresh(fresh)))
@@ -253,7 +258,7 @@ impl Upstream {
         length: BodyLength,
         mut body: SentBody,
     ) -> Result<Response<UpstreamBody>, Unanswered> {
-        let mut link = self.link(&origin).await?;
+        let mut link = self.link(&origin, &parts.method).await?;
         loop {
             let request = outgoing(parts, link.peer, &link.form, length, body)?;
             let mut error = match link.send(request).await {
@@ -289,15 +294,15 @@ impl Upstream {
     }
 
     /// A pooled connection, or else a new one.
-    async fn link(&self, origin: &Origin) -> Result<Link, Unanswered> {
-        if let Some(link) = self.pool.take(origin) {
+    async fn link(&self, origin: &Origin, method: &Method) -> Result<Link, Unanswered> {
+        if let Some(link) = self.pool.take(origin, method) {
             return Ok(link);
         }
         let _gate = match origin.scheme {
             Scheme::Http => None,
             Scheme::Https => self.pool.gate(origin).await,
         };
-        if let Some(link) = self.pool.take(origin) {
+        if let Some(link) = self.pool.take(origin, method) {
             return Ok(link);
         }
         let link = self.begin(origin, Offer::Http2AndHttp1).await?;

@@ -5,7 +5,7 @@
 //! moved under another id are all unreadable, and never another record. The sum guards against decay, not against an attacker, who
 //! could compute it; outcomes are sealed by the engine (S4).
 //!
-//! Numbers are big-endian. The form is `version, fingerprint, epoch, state, since, terms, overruled, label, sum`, each optional part
+//! Numbers are big-endian. The form is `version, fingerprint, epoch, state, since, claimed_at, terms, overruled, label, sum`, each optional part
 //! behind a tag byte. A change of form takes a new version byte; the golden test below holds the old one.
 
 mod decode;
@@ -68,7 +68,8 @@ const HEAD: &[u8] = b"onceward head\0";
 const OUTCOME: &[u8] = b"onceward outcome\0";
 
 fn sum(purpose: &[u8], id: LookupId, bytes: &[u8]) -> [u8; SUM_BYTES] {
-    let digest = Sha256::new().chain_update(purpose).chain_update(id.as_bytes()).chain_update(bytes).finalize();
+    let digest =
+        Sha256::new().chain_update(purpose).chain_update(id.as_bytes()).chain_update(bytes).finalize();
     let mut sum = [0; SUM_BYTES];
     for (kept, byte) in sum.iter_mut().zip(digest) {
         *kept = byte;

@@ -22,8 +22,8 @@ use crate::{
     clock::StoreTime,
     epoch::Epochs,
     port::{
-        AuditCursor, AuditLog, Claim, Clock, EntryFilter, Health, Page, PageCursor, Reply, Resolution, Settle,
-        Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
+        AuditCursor, AuditLog, Claim, Clock, EntryFilter, Health, Page, PageCursor, Reply, Resolution,
+        Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
     },
     step::{Census, Kind},
 };
@@ -186,14 +186,7 @@ impl Memory {
     }
 
     /// Runs one event and keeps the books.
-    fn apply(
-        &self,
-        shard: &mut Shard,
-        id: LookupId,
-        event: Event,
-        label: &Label,
-        now: Timestamp,
-    ) -> Reply {
+    fn apply(&self, shard: &mut Shard, id: LookupId, event: Event, label: &Label, now: Timestamp) -> Reply {
         let before = shard.usage();
         let reply = shard.apply(id, event, label, now, || self.born.fetch_add(1, Ordering::Relaxed));
         let after = shard.usage();

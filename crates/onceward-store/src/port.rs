@@ -45,8 +45,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn resolve(&self, resolution: Resolution) -> StoreFuture<'_, Reply>;
 
     /// Lists records, newest change first, without their outcomes. A page is a consistent view; two pages may straddle changes.
-    fn scan(&self, filter: EntryFilter, after: Option<PageCursor>, entries_max: usize)
-    -> StoreFuture<'_, Page>;
+    fn scan(
+        &self,
+        filter: EntryFilter,
+        after: Option<PageCursor>,
+        entries_max: usize,
+    ) -> StoreFuture<'_, Page>;
 
     /// Visits up to `records_max` records that time has overtaken, oldest first, and lets `Event::Swept` decide (T3).
     fn sweep(&self, records_max: usize) -> StoreFuture<'_, Swept>;

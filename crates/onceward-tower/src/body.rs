@@ -50,6 +50,20 @@ impl<B> RequestBody<B> {
     }
 }
 
+impl<B> RequestBody<B> {
+    /// The same body again, where it is there whole and nothing of it was read; `None` for one that passes.
+    #[must_use]
+    pub fn try_clone(&self) -> Option<Self> {
+        match &self.kind {
+            RequestKind::Passed { .. } => None,
+            RequestKind::Whole { content, trailers } => {
+                let kind = RequestKind::Whole { content: content.clone(), trailers: trailers.clone() };
+                Some(Self { kind })
+            }
+        }
+    }
+}
+
 impl<B> fmt::Debug for RequestBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RequestBody(..)")

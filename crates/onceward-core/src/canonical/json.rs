@@ -50,7 +50,7 @@ pub(crate) enum Numbers {
 /// A canonical text and what was found on the way.
 pub(crate) struct Written {
     pub(crate) text: Vec<u8>,
-    /// Where the first counted number stands that [`Numbers`] does not allow.
+    /// Where the first number stands that [`Numbers`] does not allow. Numbers in volatile members are not looked at.
     pub(crate) inexact: Option<usize>,
 }
 
@@ -76,7 +76,6 @@ pub(crate) fn write(body: &[u8], volatile: &Volatile, numbers: Numbers) -> Resul
     writer.skip_blanks();
     if !writer.value(&volatile.root())? {
         writer.text.clear();
-        writer.inexact = None;
     }
     writer.skip_blanks();
     if !writer.rest.is_empty() {
@@ -99,17 +98,20 @@ struct Writer<'a> {
     inexact: Option<usize>,
 }
 
-/// Where a member of an open object stands in the text.
+/// A member of an open object.
 struct Member {
-    /// The name between its quotes.
-    name: Range<usize>,
-    /// Just past the value; meaningless unless `kept`.
-    end: usize,
-    /// Where the name stands in the body.
+    name: Name,
+    /// Where its value ends in the text; none if the member does not count.
+    end: Option<usize>,
+}
+
+struct Name {
+    /// Where it stands in the text, between its quotes.
+    span: Range<usize>,
+    /// Where it stands in the body.
     offset: usize,
-    /// The name's first bytes, which decide most comparisons; zero if it is empty or does not sort by its bytes.
+    /// Its first bytes, which decide most comparisons; zero if it is empty or does not sort by its bytes.
     head: u64,
-    kept: bool,
 }
 
 impl Writer<'_> {
@@ -147,7 +149,7 @@ impl Writer<'_> {
             self.rearrange(start, base)?;
         }
         let (_, own) = self.members.split_at(base);
-        let any_kept = own.iter().any(|member| member.kept);
+        let any_kept = own.iter().any(|member| member.end.is_some());
         if any_kept {
             self.text.pop();
         }
@@ -164,18 +166,16 @@ impl Writer<'_> {
             return Err(self.unexpected());
         }
         let escaped = self.string()?;
-        let name = start + 1..self.text.len() - 1;
-        let name_text = span(&self.text, &name);
+        let name_span = start + 1..self.text.len() - 1;
+        let name_text = span(&self.text, &name_span);
         let head = if !escaped && name_text.is_ascii() { head(name_text) } else { 0 };
         let child = self.volatile.member(node, name_text);
-        let mut member = Member { name, end: 0, offset, head, kept: false };
-        let in_order = match self.members.last() {
-            Some(previous) if self.members.len() > base => match compare(&self.text, previous, &member) {
-                Ordering::Less => true,
-                Ordering::Equal => return Err(Reason::DuplicateMember.at(offset)),
-                Ordering::Greater => false,
-            },
-            _ => true,
+        let name = Name { span: name_span, offset, head };
+        let (_, own) = self.members.split_at(base);
+        let in_order = match own.last().map(|previous| compare(&self.text, &previous.name, &name)) {
+            None | Some(Ordering::Less) => true,
+            Some(Ordering::Equal) => return Err(Reason::DuplicateMember.at(offset)),
+            Some(Ordering::Greater) => false,
         };
         let value_start = self.text.len();
         self.skip_blanks();
@@ -183,35 +183,37 @@ impl Writer<'_> {
         self.skip_blanks();
         self.text.push(b':');
         let inexact = self.inexact;
-        member.kept = self.value(&child)?;
-        if member.kept {
-            member.end = self.text.len();
+        let end = self.value(&child)?.then_some(self.text.len());
+        if end.is_some() {
             self.text.push(b',');
         } else {
             // The name stays until the object closes, for it must not occur again.
             self.text.truncate(value_start);
             self.inexact = inexact;
         }
-        let in_place = in_order && member.kept;
-        self.members.push(member);
-        Ok(in_place)
+        self.members.push(Member { name, end });
+        Ok(in_order && end.is_some())
     }
 
     /// Sorts the members from `base` on, whose text begins at `start`, and drops those that do not count.
     fn rearrange(&mut self, start: usize, base: usize) -> Result<(), BodyInvalid> {
         let (_, own) = self.members.split_at_mut(base);
-        own.sort_unstable_by(|a, b| compare(&self.text, a, b));
+        own.sort_unstable_by(|a, b| compare(&self.text, &a.name, &b.name));
         let repeated = own.windows(2).filter_map(|pair| match pair {
-            [a, b] if compare(&self.text, a, b) == Ordering::Equal => Some(a.offset.max(b.offset)),
+            [Member { name: a, .. }, Member { name: b, .. }] if compare(&self.text, a, b).is_eq() => {
+                Some(a.offset.max(b.offset))
+            }
             _ => None,
         });
         if let Some(offset) = repeated.min() {
             return Err(Reason::DuplicateMember.at(offset));
         }
         let mark = self.text.len();
-        for member in own.iter().filter(|member| member.kept) {
-            self.text.extend_from_within(member.name.start - 1..member.end);
-            self.text.push(b',');
+        for member in own.iter() {
+            if let Some(end) = member.end {
+                self.text.extend_from_within(member.name.span.start - 1..end);
+                self.text.push(b',');
+            }
         }
         self.text.copy_within(mark.., start);
         self.text.truncate(start + self.text.len() - mark);
@@ -226,13 +228,11 @@ impl Writer<'_> {
         if !self.take(b']') {
             loop {
                 let start = self.text.len();
-                let inexact = self.inexact;
                 if self.value(&self.volatile.element(node, index))? {
                     any_kept = true;
                     end = self.text.len();
                 } else {
                     self.text.truncate(start);
-                    self.inexact = inexact;
                 }
                 self.text.push(b',');
                 index += 1;
@@ -371,8 +371,8 @@ impl Writer<'_> {
     }
 }
 
-fn compare(text: &[u8], a: &Member, b: &Member) -> Ordering {
-    let names = || (span(text, &a.name), span(text, &b.name));
+fn compare(text: &[u8], a: &Name, b: &Name) -> Ordering {
+    let names = || (span(text, &a.span), span(text, &b.span));
     if a.head == 0 || b.head == 0 {
         let (a, b) = names();
         return order(a, b);

@@ -5,13 +5,16 @@ use alloc::vec::Vec;
 /// A lower-cased name and its value.
 pub(crate) type Parameter = (Vec<u8>, Vec<u8>);
 
-/// Reads all parameters; `None` if any is malformed or repeated.
+/// Most parameters of one value; form fields and media types have two or three.
+const PARAMETERS_MAX: usize = 32;
+
+/// Reads all parameters, of which no blanks stand in front or behind; `None` if any is malformed or repeated, or if there are more than [`PARAMETERS_MAX`].
 ///
 /// In quotes a backslash escapes a quote or another backslash and else stands for itself: browsers of old sent paths with
 /// bare backslashes as file names.
 pub(crate) fn parameters(bytes: &[u8]) -> Option<Vec<Parameter>> {
     let mut found: Vec<Parameter> = Vec::new();
-    let mut rest = bytes.trim_ascii();
+    let mut rest = bytes;
     while !rest.is_empty() {
         rest = rest.strip_prefix(b";")?.trim_ascii_start();
         if matches!(rest, [] | [b';', ..]) {
@@ -22,8 +25,10 @@ pub(crate) fn parameters(bytes: &[u8]) -> Option<Vec<Parameter>> {
             [b'"', quoted @ ..] => unquote(quoted)?,
             bare => token(bare),
         };
-        let (token_rest, name) = (token(name).1, name.to_ascii_lowercase());
-        if name.is_empty() || !token_rest.is_empty() || found.iter().any(|(other, _)| *other == name) {
+        let (name, beyond) = token(name);
+        let name = name.to_ascii_lowercase();
+        let repeated = found.iter().any(|(other, _)| *other == name);
+        if name.is_empty() || !beyond.is_empty() || repeated || found.len() >= PARAMETERS_MAX {
             return None;
         }
         found.push((name, value));

@@ -106,7 +106,7 @@ fn json_vectors() {
         let found = canonical_json(&body, &case.rules.on(Volatile::none()))
             .map(|text| String::from_utf8(text).unwrap())
             .map_err(Invalid::from);
-        let expected = case.text.ok_or(()).or_else(|()| Err(case.invalid.unwrap()));
+        let expected = case.text.ok_or(()).map_err(|()| case.invalid.unwrap());
         assert_eq!(found, expected, "{}", case.description);
     }
 }
@@ -117,7 +117,8 @@ fn number_vectors() {
     for case in vectors().numbers {
         for literal in &case.literals {
             // Within an array, so that each number also has to end where it ends.
-            let found = canonical_json(format!("[{literal},{literal}]").as_bytes(), &Volatile::none()).unwrap();
+            let found =
+                canonical_json(format!("[{literal},{literal}]").as_bytes(), &Volatile::none()).unwrap();
             assert_eq!(String::from_utf8(found).unwrap(), format!("[{0},{0}]", case.text), "{literal}");
         }
     }
@@ -222,7 +223,8 @@ fn the_largest_index_is_accepted() {
 // covers: F1 S1
 #[test]
 fn depth_is_bounded() {
-    let nested = |open: &str, close: &str, depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+    let nested =
+        |open: &str, close: &str, depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}"), (r#"[{"a":"#, "}]")] {
         let brackets = open.matches(['[', '{']).count();
         let deepest = nested(open, close, DEPTH_MAX / brackets);
@@ -243,7 +245,12 @@ fn depth_is_bounded() {
 #[test]
 fn digits_are_bounded() {
     let sevens = "7".repeat(NUMBER_DIGITS_MAX - 5);
-    let at_most = [format!("77777{sevens}"), format!("-7.7777{sevens}"), format!("{sevens}.7e0777"), format!("0.0000{sevens}")];
+    let at_most = [
+        format!("77777{sevens}"),
+        format!("-7.7777{sevens}"),
+        format!("{sevens}.7e0777"),
+        format!("0.0000{sevens}"),
+    ];
     for literal in at_most {
         assert!(canonical_json(literal.as_bytes(), &Volatile::none()).is_ok(), "{literal}");
         let one_more = format!("[{literal}0]");
@@ -279,10 +286,7 @@ fn special_bytes_are_found_at_every_place_of_a_long_string() {
         );
         for plain in [' ', '!', '#', '[', ']', '\u{7f}', '\u{a2}', '\u{dc}', '\u{2022}'] {
             let string = format!("\"{run}{plain}{rest}\"");
-            assert_eq!(
-                canonical_json(string.as_bytes(), &Volatile::none()),
-                Ok(string.clone().into_bytes())
-            );
+            assert_eq!(canonical_json(string.as_bytes(), &Volatile::none()), Ok(string.clone().into_bytes()));
         }
     }
 }

@@ -183,7 +183,8 @@ fn digests_differ_for_different_bodies() {
 #[test]
 fn what_is_stored_is_keyed_and_bound_to_the_actor() {
     let secret = Secret::new([0; 32]);
-    let stored = |secret: &Secret, actor: &[u8], body: &[u8]| IntentDigest::of(body).unwrap().stored(secret, actor);
+    let stored =
+        |secret: &Secret, actor: &[u8], body: &[u8]| IntentDigest::of(body).unwrap().stored(secret, actor);
     let one = stored(&secret, b"actor", b"{}");
     // HMAC-SHA-256 of the length-prefixed fields "intent", "actor", SHA-256("{}"), computed apart.
     assert_eq!(hex_of(&one), "7c1cbe5c1aa234c28f81bd4dd3c6dfa8420873ec578594254119bba0d16c412b");

@@ -2,9 +2,19 @@
 
 #![cfg(test)]
 
+mod actor;
 mod canonical;
 mod fingerprint;
+mod header;
 mod intent;
+mod key;
+mod outcome;
+mod problem;
 mod properties;
+mod record;
+mod record_model;
+mod refusal;
+mod retry;
 mod suites;
+mod time;
 mod vectors;

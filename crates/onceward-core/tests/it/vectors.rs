@@ -46,8 +46,7 @@ impl Rules {
     /// Adds the declared paths to `base`, or to the common names if the vector says so.
     pub(crate) fn on(&self, base: Volatile) -> Volatile {
         let base = if self.common { Volatile::common() } else { base };
-        let with_identity =
-            self.identity.iter().fold(base, |rules, path| rules.identity(path).unwrap());
+        let with_identity = self.identity.iter().fold(base, |rules, path| rules.identity(path).unwrap());
         let with_content =
             self.content.iter().fold(with_identity, |rules, path| rules.content(path).unwrap());
         self.volatile.iter().fold(with_content, |rules, path| rules.volatile(path).unwrap())

@@ -42,10 +42,10 @@ impl<T: AsyncRead + Unpin> Opening<T> {
         C: AsyncRead + Unpin,
         D: Future<Output = Option<T>>,
     {
-        if let Ok(heard) = timeout(limits.tunnel_silence_time, hear(client, &mut self.ahead)).await {
-            return heard;
-        }
         if self.dialled.is_none() {
+            if let Ok(heard) = timeout(limits.tunnel_silence_time, hear(client, &mut self.ahead)).await {
+                return heard;
+            }
             tokio::select! {
                 heard = hear(client, &mut self.ahead) => return heard,
                 dialled = dial => self.dialled = dialled,

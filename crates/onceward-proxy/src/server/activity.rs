@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Context;
+
+use futures_util::task::AtomicWaker;
 
 /// The requests of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     open: AtomicUsize,
     begun: AtomicU64,
+    idle: AtomicWaker,
 }
 
 /// One request, from its head to the end of its answer's body.
@@ -25,6 +29,13 @@ impl Activity {
         self.open.load(Ordering::Acquire) == 0
     }
 
+    /// Like [`is_idle`](Self::is_idle), and wakes the caller when that changes to `true`.
+    pub(super) fn poll_idle(&self, cx: &Context<'_>) -> bool {
+        // Registered before the look: a request that ends in between wakes.
+        self.idle.register(cx.waker());
+        self.is_idle()
+    }
+
     /// Requests so far: unchanged between two looks means that none came in between.
     pub(super) fn begun(&self) -> u64 {
         self.begun.load(Ordering::Acquire)
@@ -33,6 +44,8 @@ impl Activity {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
+        if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.wake();
+        }
     }
 }

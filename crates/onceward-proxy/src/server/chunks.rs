@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(followed(b"0\r\n\r\nGET"), Ok((5, true)));
         assert_eq!(followed(b"3\r\nabc\r\n0\r\n\r\nGET"), Ok((13, true)));
         assert_eq!(followed(b"3;a=\"b\"\r\nabc\r\n0\r\nX: y\r\n\r\nGET"), Ok((25, true)));
-        assert_eq!(followed(b"A\r\n0\r\n\r\n0\r\n\r\r\n0\r\n\r\n"), Ok((20, true)));
+        assert_eq!(followed(b"A\r\n0\r\n\r\n0\r\n\r\n\r\n0\r\n\r\n"), Ok((20, true)));
         assert_eq!(followed(b"3\r\nab"), Ok((5, false)));
     }
 

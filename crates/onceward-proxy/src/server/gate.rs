@@ -118,7 +118,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
     /// Nothing to judge and nothing to read: time decides.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
         let within_head = !self.buffer.is_empty();
-        let wait = match (self.eof, within_head, self.activity.is_idle()) {
+        let wait = match (self.eof, within_head, self.activity.poll_idle(cx)) {
             (true, true, _) => return Poll::Ready(Ok(self.refuse(HeadFault::Incomplete))),
             (true, false, true) => return Poll::Ready(Ok(Step::End)),
             // The client may have shut down only its sending side, and wait for its answer.
@@ -396,6 +396,96 @@ impl Timer {
         match &mut self.sleep {
             Some(sleep) => sleep.as_mut().reset(Instant::now() + time),
             None => self.sleep = Some(Box::pin(tokio::time::sleep(time))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+
+    /// What comes out of a gate whose client sends `input` in pieces of `size` bytes and closes.
+    async fn passed(input: &[u8], size: usize) -> (Vec<u8>, Arc<Ledger>) {
+        let (mut client, ours) = tokio::io::duplex(size);
+        let mut gate = Gate::new(ours, Arc::default(), Limits::default());
+        let ledger = gate.ledger();
+        let send = async {
+            for piece in input.chunks(size) {
+                client.write_all(piece).await.unwrap();
+            }
+            client.shutdown().await.unwrap();
+            std::future::pending().await
+        };
+        let mut output = Vec::new();
+        let receive = async {
+            while !output.ends_with(SYNTHETIC_HEAD) && gate.read_buf(&mut output).await.unwrap() > 0 {}
+        };
+        // After a refusal nothing more is taken from the client, and no end of input follows.
+        tokio::select! {
+            () = send => {}
+            () = receive => {}
+        }
+        (output, ledger)
+    }
+
+    const MESSAGES: &[u8] = b"POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+        3\r\nabc\r\n20\r\nGET / HTTP/1.1\nContent-Length: 1\r\n0\r\nX: y\r\n\r\n\
+        POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\nGET / HTTP/1.1\n\nbody\
+        GET /3 HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    // covers: S6
+    #[tokio::test]
+    async fn messages_pass_unchanged_in_any_pieces() {
+        for size in 1..=MESSAGES.len() {
+            let (output, ledger) = passed(MESSAGES, size).await;
+            assert_eq!(output.escape_ascii().to_string(), MESSAGES.escape_ascii().to_string(), "{size}");
+            for _ in 0..3 {
+                assert!(ledger.begin().is_ok());
+            }
+        }
+    }
+
+    // covers: S6
+    #[tokio::test]
+    async fn a_refused_head_is_replaced_in_its_turn_and_nothing_follows() {
+        let input = [MESSAGES, b"GET /4 HTTP/1.1\r\nHost: a\nX: y\r\n\r\nGET /5 HTTP/1.1\r\n\r\n"].concat();
+        for size in 1..=input.len() {
+            let (output, ledger) = passed(&input, size).await;
+            let expected = [MESSAGES, SYNTHETIC_HEAD].concat();
+            assert_eq!(output.escape_ascii().to_string(), expected.escape_ascii().to_string(), "{size}");
+            for _ in 0..3 {
+                assert!(ledger.begin().is_ok());
+            }
+            assert_eq!(ledger.begin(), Err(HeadFault::LineEnd));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_follows_a_possible_switch_waits_for_the_answer() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+        let raw = b"\x00\n\xff";
+        for switched in [true, false] {
+            let (mut client, ours) = tokio::io::duplex(1024);
+            let mut gate = Gate::new(ours, Arc::default(), Limits::default());
+            let ledger = gate.ledger();
+            client.write_all(head).await.unwrap();
+            client.write_all(raw).await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut output = vec![0; head.len()];
+            gate.read_exact(&mut output).await.unwrap();
+            assert_eq!(output, head);
+
+            let place = ledger.begin().unwrap();
+            let mut rest = Vec::new();
+            tokio::select! {
+                biased;
+                read = gate.read_buf(&mut rest) => panic!("read {read:?} before the answer"),
+                () = std::future::ready(()) => {}
+            }
+            ledger.decide(place, switched);
+            gate.read_buf(&mut rest).await.unwrap();
+            assert_eq!(rest, if switched { raw.as_slice() } else { SYNTHETIC_HEAD });
         }
     }
 }

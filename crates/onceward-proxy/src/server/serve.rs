@@ -38,11 +38,13 @@ where
         .with_upgrades();
     tokio::pin!(connection);
     let served = tokio::select! {
-        served = connection.as_mut() => served,
+        // The stop comes first: an answer that is ready at the same time then announces the close.
+        biased;
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        served = connection.as_mut() => served,
     };
     if let Err(error) = served {
         tracing::debug!(%error, "an http/1 connection broke off");

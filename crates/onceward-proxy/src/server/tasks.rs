@@ -1,5 +1,6 @@
 //! The tasks of one listener: none is detached, and each ends with the listener.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -47,12 +48,12 @@ impl Tasks {
         self.cut.clone().drop_guard()
     }
 
-    pub(crate) fn spawn<T, F>(self: &std::sync::Arc<Self>, kind: Kind, task: F)
+    pub(crate) fn spawn<T, F>(self: &Arc<Self>, kind: Kind, task: F)
     where
         F: Future<Output = T> + Send + 'static,
         T: Send,
     {
-        let tasks = std::sync::Arc::clone(self);
+        let tasks = Arc::clone(self);
         self.tracker.spawn(async move {
             if tasks.cut.run_until_cancelled(task).await.is_none() {
                 tasks.count_cut(kind);
@@ -61,11 +62,12 @@ impl Tasks {
     }
 
     fn count_cut(&self, kind: Kind) {
-        match kind {
-            Kind::Connection => self.connections_cut.fetch_add(1, Ordering::Relaxed),
-            Kind::Tunnel => self.tunnels_cut.fetch_add(1, Ordering::Relaxed),
-            Kind::Stream => 0,
+        let counter = match kind {
+            Kind::Connection => &self.connections_cut,
+            Kind::Tunnel => &self.tunnels_cut,
+            Kind::Stream => return,
         };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits for all tasks, for `time` at most, then cuts the rest.

@@ -269,3 +269,30 @@ fn phase_end(limit: Duration, deadline: Option<Instant>) -> Instant {
     let end = Instant::now() + limit;
     deadline.map_or(end, |deadline| deadline.min(end))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::filter::{OwnAddresses, PrivateTargets};
+    use super::super::tls::Roots;
+    use super::*;
+
+    // covers: S5
+    #[test]
+    fn of_a_names_addresses_only_the_permitted_are_dialled() {
+        let dialer = Dialer {
+            tls: Tls::new(&Roots::Insecure).unwrap(),
+            proxy: None,
+            no_proxy: NoProxy::default(),
+            filter: TargetFilter { private_targets: PrivateTargets::Refuse, own: OwnAddresses::default() },
+            limits: UpstreamLimits::default(),
+        };
+        let [public, private] =
+            ["8.8.8.8:80", "10.0.0.1:80"].map(|address| address.parse::<SocketAddr>().unwrap());
+        let permitted = |addresses: &[SocketAddr], filtering| {
+            dialer.permitted(Ok(addresses.to_vec()), filtering).map_err(|error| error.untouched)
+        };
+        assert_eq!(permitted(&[private, public], Filtering::Addresses), Ok(vec![public]));
+        assert_eq!(permitted(&[private], Filtering::Addresses), Err(Untouched::TargetRefused));
+        assert_eq!(permitted(&[private], Filtering::Exempt), Ok(vec![private]));
+    }
+}

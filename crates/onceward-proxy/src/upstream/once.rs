@@ -1,8 +1,6 @@
 //! One request on one connection of its own.
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
@@ -10,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Unanswered;
 use super::dial::{BoxIo, Dialed};
 use super::evidence::{Evidence, Unknown};
+use super::pool::SentBody;
 use super::session::{self, OwnTasks};
 use super::wire::{Protocol, Tap, WireLog};
 
@@ -26,7 +25,7 @@ pub(super) struct Fresh {
 /// Dropping the future closes the socket; what was sent by then stays sent.
 pub(super) async fn exchange(
     dialed: Dialed,
-    request: Request<Full<Bytes>>,
+    request: Request<SentBody>,
     deadline: Instant,
     permit: OwnedSemaphorePermit,
 ) -> Result<(Response<Incoming>, Fresh), Unanswered> {
@@ -48,7 +47,7 @@ async fn answer(
     io: Tap<BoxIo>,
     protocol: Protocol,
     tasks: &OwnTasks,
-    request: Request<Full<Bytes>>,
+    request: Request<SentBody>,
 ) -> hyper::Result<Response<Incoming>> {
     match protocol {
         Protocol::Http1 => session::http1(io, &tasks.spawner()).await?.send_request(request).await,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
@@ -98,7 +98,11 @@ impl Pool {
     }
 
     /// Takes a connection to `origin` that is open and unused, or shared.
-    pub(super) fn take(&self, origin: &Origin) -> Option<Link> {
+    ///
+    /// An origin may close a kept HTTP/1.1 connection at the moment a request is written to it, and nothing tells
+    /// whether the request was processed. A read that fails so can be asked again by the client; a write would
+    /// be lost or doubled, so that it gets a new connection.
+    pub(super) fn take(&self, origin: &Origin, method: &Method) -> Option<Link> {
         let mut origins = self.locked();
         let kept = origins.by_origin.get_mut(origin)?;
         if let Some((shared, used)) = &mut kept.http2 {
@@ -107,6 +111,9 @@ impl Pool {
                 return Some(link);
             }
             kept.http2 = None;
+        }
+        if !method.is_safe() {
+            return None;
         }
         // The one that was used last is the least likely to be closed.
         while let Some((mut link, _)) = kept.http1.pop() {

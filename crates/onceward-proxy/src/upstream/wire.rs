@@ -353,8 +353,8 @@ mod tests {
     // covers: L5
     #[test]
     fn http1_is_untouched_until_a_byte_reaches_the_socket() {
+        assert_eq!(proof(Protocol::Http1, &[], []), NOTHING_WRITTEN);
         let proof = |writes| proof(Protocol::Http1, &[b"POST / HTTP/1.1\r\n"], writes);
-        assert_eq!(super::tests::proof(Protocol::Http1, &[], []), NOTHING_WRITTEN);
         assert_eq!(proof([stalled()]), NOTHING_WRITTEN);
         assert_eq!(proof([failed(0)]), NOTHING_WRITTEN);
         assert_eq!(proof([took(0, 0)]), NOTHING_WRITTEN);
@@ -371,6 +371,7 @@ mod tests {
         let sent: [&[u8]; 2] = [b"POST / HTTP/1.1\r\n", b"\r\n"];
         assert_eq!(proof(Protocol::Http1, &sent, [took(17, 0), failed(0)]), NOTHING_WRITTEN);
         assert_eq!(proof(Protocol::Http1, &sent, [took(17, 0), failed(39)]), None);
+        assert_eq!(proof(Protocol::Http1, &sent, [took(17, 39), failed(0)]), None);
         assert_eq!(proof(Protocol::Http1, &sent, [took(17, 0), stalled()]), NOTHING_WRITTEN);
     }
 
@@ -392,7 +393,8 @@ mod tests {
     #[tokio::test]
     async fn gathered_writes_are_watched_as_single_ones_are() {
         let meter = Meter::default();
-        let socket = Metered { socket: tokio::io::duplex(64).0, meter: meter.clone() };
+        let (socket, _peer) = tokio::io::duplex(64);
+        let socket = Metered { socket, meter: meter.clone() };
         let (mut tap, wire) = Tap::new(socket, Protocol::Http1, meter.clone());
         let bufs = [IoSlice::new(b""), IoSlice::new(b"POST"), IoSlice::new(b" /")];
         assert_eq!(tap.write_vectored(&bufs[..1]).await.unwrap(), 0);

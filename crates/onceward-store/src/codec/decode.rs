@@ -6,8 +6,8 @@ use onceward_core::{
     actor::{ActorTag, KeyTag, Label, LookupId, Tenant},
     fingerprint::Fingerprint,
     record::{
-        AfterRetention, Attempt, AttemptId, DoubtReason, Epoch, Interest, OnLapse, OnMismatch, Record, Sealed,
-        Settlement, State, Terms, TombstoneKind,
+        AfterRetention, Attempt, AttemptId, DoubtReason, Epoch, Interest, OnLapse, OnMismatch, Record,
+        Sealed, Settlement, State, Terms, TombstoneKind,
     },
     time::Timestamp,
 };
@@ -79,10 +79,12 @@ impl Rest<'_> {
         if self.byte()? != VERSION {
             return None;
         }
-        let fingerprint = self.option(|rest| Fingerprint::from_bytes(&rest.array::<33>()?))?;
+        let fingerprint =
+            self.option(|rest| Fingerprint::from_bytes(&rest.array::<{ Fingerprint::LEN }>()?).ok())?;
         let epoch = Epoch(self.number()?);
         let (state, outcome_sum) = self.state()?;
         let since = self.time()?;
+        let claimed_at = self.time()?;
         let terms = self.option(Self::terms)?;
         let overruled = self.option(Self::attempt)?;
         let label = Label {
@@ -91,7 +93,8 @@ impl Rest<'_> {
             key: KeyTag::from_bytes(self.array()?),
             effect: self.text()?.to_owned(),
         };
-        Some((Record { fingerprint, epoch, state, since, terms, overruled }, label, outcome_sum))
+        let record = Record { fingerprint, epoch, state, since, claimed_at, terms, overruled };
+        Some((record, label, outcome_sum))
     }
 
     fn terms(&mut self) -> Option<Terms> {

@@ -14,13 +14,14 @@ use super::{HEAD, OUTCOME, Row, SUM_BYTES, VERSION, sum};
 
 /// Writes a record down; its answer is moved, not copied.
 pub(crate) fn encode(id: LookupId, record: Record, label: &Label) -> Row {
-    let Record { fingerprint, epoch, state, since, terms, overruled } = record;
+    let Record { fingerprint, epoch, state, since, claimed_at, terms, overruled } = record;
     let mut head = Head(Vec::with_capacity(256));
     head.byte(VERSION);
     head.option(fingerprint, |head, fingerprint| head.bytes(&fingerprint.to_bytes()));
     head.number(epoch.0);
     let outcome = head.state(id, state);
     head.number(since.as_ms());
+    head.number(claimed_at.as_ms());
     head.option(terms, Head::terms);
     head.option(overruled, Head::attempt);
     head.text(label.tenant.as_str());

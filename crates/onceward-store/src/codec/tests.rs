@@ -16,7 +16,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn attempts() -> impl Strategy<Value = Attempt> {
-    (any::<u64>(), any::<[u8; 16]>()).prop_map(|(epoch, id)| Attempt { epoch: Epoch(epoch), id: AttemptId(id) })
+    (any::<u64>(), any::<[u8; 16]>())
+        .prop_map(|(epoch, id)| Attempt { epoch: Epoch(epoch), id: AttemptId(id) })
 }
 
 fn times() -> impl Strategy<Value = Timestamp> {
@@ -92,17 +93,24 @@ fn fingerprint(version: u8, digest: [u8; 32]) -> Fingerprint {
 }
 
 fn records() -> impl Strategy<Value = Record> {
-    let option = proptest::option::of;
-    (option(fingerprints()), any::<u64>(), states(), times(), option(terms()), option(attempts())).prop_map(
-        |(fingerprint, epoch, state, since, terms, overruled)| Record {
+    (
+        proptest::option::of(fingerprints()),
+        any::<u64>(),
+        states(),
+        times(),
+        times(),
+        proptest::option::of(terms()),
+        proptest::option::of(attempts()),
+    )
+        .prop_map(|(fingerprint, epoch, state, since, claimed_at, terms, overruled)| Record {
             fingerprint,
             epoch: Epoch(epoch),
             state,
             since,
+            claimed_at,
             terms,
             overruled,
-        },
-    )
+        })
 }
 
 fn labels() -> impl Strategy<Value = Label> {
@@ -190,6 +198,7 @@ fn sample() -> (Record, Label) {
         epoch: Epoch(0x0102),
         state,
         since: Timestamp::from_ms(0x0506),
+        claimed_at: Timestamp::from_ms(0x0708),
         terms: Some(terms),
         overruled: None,
     };
@@ -209,23 +218,24 @@ fn the_form_is_what_it_was() {
     let row = encode(ID, record.clone(), &label);
     let outcome_sum = sum(OUTCOME, ID, b"sealed");
     let expected = [
-        &[1][..],                                    // version
-        &[1, 1],                                     // a fingerprint of c1
+        &[1][..], // version
+        &[1, 1],  // a fingerprint of c1
         &[0xbb; 32],
-        &[0, 0, 0, 0, 0, 0, 1, 2],                   // epoch
-        &[2, 0, 0, 0, 0, 0, 0, 1, 2],                // done, by epoch
-        &[0xaa; 16],                                 // and attempt
-        &[1],                                        // with an answer
+        &[0, 0, 0, 0, 0, 0, 1, 2],    // epoch
+        &[2, 0, 0, 0, 0, 0, 0, 1, 2], // done, by epoch
+        &[0xaa; 16],                  // and attempt
+        &[1],                         // with an answer
         &outcome_sum,
-        &[1, 0, 0, 0, 0, 0, 0, 3, 4],                // answered late, expires
-        &[0, 0, 0, 0, 0, 0, 5, 6],                   // since
-        &[1, 0, 0, 0, 0, 0, 0, 0, 30],               // terms: 30 s
-        &[0x1d, 0xcd, 0x65, 0x00],                   // and 500,000,000 ns of lease
-        &[0],                                        // doubt on lapse
-        &[0, 0, 0, 0, 0, 1, 0x51, 0x80, 0, 0, 0, 0], // 86,400 s of retention
+        &[1, 0, 0, 0, 0, 0, 0, 3, 4],                   // answered late, expires
+        &[0, 0, 0, 0, 0, 0, 5, 6],                      // since
+        &[0, 0, 0, 0, 0, 0, 7, 8],                      // claimed at
+        &[1, 0, 0, 0, 0, 0, 0, 0, 30],                  // terms: 30 s
+        &[0x1d, 0xcd, 0x65, 0x00],                      // and 500,000,000 ns of lease
+        &[0],                                           // doubt on lapse
+        &[0, 0, 0, 0, 0, 1, 0x51, 0x80, 0, 0, 0, 0],    // 86,400 s of retention
         &[0, 0, 0, 0, 2, 0x0f, 0x58, 0x00, 0, 0, 0, 0], // 34,560,000 s of remembrance
-        &[1, 0],                                     // run after retention, refuse on mismatch
-        &[0],                                        // nothing overruled
+        &[1, 0],                                        // run after retention, refuse on mismatch
+        &[0],                                           // nothing overruled
         &[0, 0, 0, 0, 0, 0, 0, 4],
         b"acme",
         &[0xcc; 8],
@@ -243,7 +253,7 @@ fn the_form_is_what_it_was() {
 }
 
 const OUTCOME_SUM: [u8; 8] = [0x8e, 0x30, 0x4c, 0xd5, 0x31, 0x81, 0x4c, 0x52];
-const HEAD_SUM: [u8; 8] = [0x0c, 0xf2, 0x75, 0xa8, 0x21, 0xfd, 0xa0, 0x88];
+const HEAD_SUM: [u8; 8] = [0xbb, 0xe2, 0xeb, 0x3e, 0x21, 0x9c, 0x8e, 0x3a];
 
 // covers: L8
 #[test]

@@ -150,12 +150,13 @@ fn without_outcome(record: &Record) -> Record {
             state.clone()
         }
     };
-    let Record { fingerprint, epoch, state: _, since, terms, overruled } = record;
+    let Record { fingerprint, epoch, state: _, since, claimed_at, terms, overruled } = record;
     Record {
         fingerprint: *fingerprint,
         epoch: *epoch,
         state,
         since: *since,
+        claimed_at: *claimed_at,
         terms: *terms,
         overruled: *overruled,
     }

@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::port::StoreError;
+
 /// Why a store's file was not opened. Nothing was changed in it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -102,6 +104,14 @@ pub enum OpenError {
         pragma: &'static str,
         /// What it reads back as.
         found: String,
+    },
+    /// Claims of processes that are gone could not be doubted (L10).
+    #[error("the claims that earlier runs left in {} could not be settled", path.display())]
+    Recovery {
+        /// The file.
+        path: PathBuf,
+        /// What the store said.
+        source: StoreError,
     },
     /// The system refused.
     #[error("could not {doing} {}", path.display())]

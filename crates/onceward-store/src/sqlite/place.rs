@@ -87,10 +87,7 @@ impl Place {
     }
 
     /// Makes the file whole under another name first: whoever finds the real name finds a complete store.
-    pub(super) fn create(
-        &self,
-        fill: impl FnOnce(&Path) -> Result<(), OpenError>,
-    ) -> Result<(), OpenError> {
+    pub(super) fn create(&self, fill: impl FnOnce(&Path) -> Result<(), OpenError>) -> Result<(), OpenError> {
         let draft = self.beside(".new");
         match fs::remove_file(&draft) {
             Ok(()) => {}
@@ -108,7 +105,9 @@ impl Place {
     /// A new name is durable only when its directory is.
     fn sync_directory(&self) -> Result<(), OpenError> {
         let directory = self.database.parent().unwrap_or(Path::new("/"));
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(self.io("sync the directory of"))
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(self.io("sync the directory of"))
     }
 
     /// Bytes on disk, database and log together.
@@ -191,9 +190,8 @@ pub(super) struct Witness {
 
 impl Witness {
     fn parse(text: &str) -> Self {
-        let number = |name: &str| {
-            text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
-        };
+        let number =
+            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
         Self {
             pid: number("pid ").and_then(|pid| u32::try_from(pid).ok()),
             runs: number("runs ").unwrap_or(0),

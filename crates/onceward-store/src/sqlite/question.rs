@@ -1,10 +1,6 @@
 //! The operations that write, each as what the writer runs in its transaction.
 
-use onceward_core::{
-    actor::LookupId,
-    record::Event,
-    time::Timestamp,
-};
+use onceward_core::{actor::LookupId, record::Event, time::Timestamp};
 use tokio::sync::oneshot;
 
 use super::{

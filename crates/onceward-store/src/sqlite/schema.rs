@@ -22,15 +22,20 @@ fn checksum(sql: &str) -> [u8; 32] {
 }
 
 /// Gives an empty file its shape and its first row.
-pub(super) fn create(place: &Place, file: &std::path::Path, secret_check: &[u8; 32]) -> Result<(), OpenError> {
+pub(super) fn create(
+    place: &Place,
+    file: &std::path::Path,
+    secret_check: &[u8; 32],
+) -> Result<(), OpenError> {
     let fill = || {
         let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         let transaction = connection.unchecked_transaction()?;
         migrate(&transaction, 0)?;
-        transaction.execute("INSERT INTO store VALUES (1, ?1, 0, NULL, NULL, 0, 0, NULL, 0, 0, 0, 0, 0)", [
-            secret_check,
-        ])?;
+        transaction.execute(
+            "INSERT INTO store VALUES (1, ?1, 0, NULL, NULL, 0, 0, NULL, 0, 0, 0, 0, 0)",
+            [secret_check],
+        )?;
         transaction.commit()?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.close().map_err(|(_open, error)| error)
@@ -187,5 +192,8 @@ mod tests {
         assert_eq!(sums, [MIGRATION_1]);
     }
 
-    const MIGRATION_1: [u8; 32] = [0; 32];
+    const MIGRATION_1: [u8; 32] = [
+        0x24, 0x6d, 0x98, 0xe2, 0xb9, 0x0f, 0x23, 0x7c, 0x00, 0xfe, 0x2c, 0x00, 0xf8, 0x96, 0x6b, 0x6a, 0x8e,
+        0x77, 0x80, 0xf8, 0x80, 0xcc, 0xc2, 0x85, 0x95, 0x7a, 0x47, 0x71, 0xb1, 0xd8, 0xc3, 0x56,
+    ];
 }

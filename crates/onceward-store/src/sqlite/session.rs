@@ -2,11 +2,9 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use onceward_core::time::Timestamp;
-
 use super::{
     Durability, SqliteOptions,
-    ledger::{Books, Ledger, from_count, from_time},
+    ledger::{Books, Ledger, from_count},
     open_error::OpenError,
     place::Place,
     schema,
@@ -60,7 +58,10 @@ pub(super) fn begin(path: &Path, options: SqliteOptions) -> Result<Writer, OpenE
     let log_bytes = u64::from(options.log_pages) * FRAME_BYTES * 9 / 8;
     place.prime_log(log_bytes).map_err(place.io("prime the log of"))?;
     let mut writer = Writer { connection, place, lock, ledger, time, log_bytes, suspect: false };
-    writer.recover().map_err(writer.place.sqlite("recover"))?;
+    writer.recover().map_err(|failure| {
+        let path = writer.place.database().to_owned();
+        OpenError::Recovery { path, source: failure.error() }
+    })?;
     schema::synchronise(&writer.connection, &writer.place, options.durability)?;
     Ok(writer)
 }
@@ -104,7 +105,7 @@ fn machine_boot() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use onceward_core::record::Epoch;
+    use onceward_core::{record::Epoch, time::Timestamp};
 
     use super::*;
     use crate::step::Census;

@@ -27,11 +27,21 @@ pub(super) struct Transaction<'a> {
 
 /// What is stored under an id.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for one operation, and most operations find a record"
+)]
 pub(super) enum Found {
     Nothing,
-    Record { place: i64, record: Record, label: Label },
+    Record {
+        place: i64,
+        record: Record,
+        label: Label,
+    },
     /// It stays as it is, for whoever can make sense of it (L8).
-    Unreadable { place: i64 },
+    Unreadable {
+        place: i64,
+    },
 }
 
 /// What an event did.

@@ -61,28 +61,31 @@ impl Failure {
     pub(super) fn error(&self) -> StoreError {
         let Self { reason, certain, source } = self.clone();
         let source: Option<Box<dyn std::error::Error + Send + Sync>> = Some(Box::new(source));
-        if certain { StoreError::Unavailable { reason, source } } else { StoreError::Unknown { reason, source } }
+        if certain {
+            StoreError::Unavailable { reason, source }
+        } else {
+            StoreError::Unknown { reason, source }
+        }
     }
 }
 
 impl Writer {
     /// Doubts, or frees, what processes held that are gone (L10). Nobody holds a claim yet in this run, so all of them are meant.
-    pub(super) fn recover(&mut self) -> Result<(), rusqlite::Error> {
-        let ids = self
-            .connection
-            .prepare("SELECT id FROM records WHERE state = ?1")?
-            .query_map([Kind::Claimed as i64], |row| row.get(0).map(LookupId::from_bytes))?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        for ids in ids.chunks(RECOVERY_RECORDS) {
+    pub(super) fn recover(&mut self) -> Result<(), Failure> {
+        let claimed = || {
+            let mut ids = self.connection.prepare("SELECT id FROM records WHERE state = ?1")?;
+            let ids = ids.query_map([Kind::Claimed as i64], |row| row.get(0).map(LookupId::from_bytes))?;
+            ids.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let claimed = claimed().map_err(Failure::certain("the claims of earlier runs could not be read"))?;
+        for ids in claimed.chunks(RECOVERY_RECORDS) {
             let doubt = |transaction: &mut Transaction<'_>| {
                 ids.iter().try_for_each(|id| {
                     let found = transaction.find(*id)?;
                     transaction.apply(*id, found, Event::HolderGone, None).map(drop)
                 })
             };
-            self.transact(doubt).map_err(|failure| {
-                Arc::into_inner(failure.source).unwrap_or(rusqlite::Error::InvalidQuery)
-            })?;
+            self.transact(doubt)?;
         }
         Ok(())
     }
@@ -145,7 +148,8 @@ impl Writer {
             }
             Books::read(&self.connection)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
         };
-        let books = read().map_err(Failure::certain("the file has not recovered from a failed transaction"))?;
+        let books =
+            read().map_err(Failure::certain("the file has not recovered from a failed transaction"))?;
         self.ledger.census = books.census;
         self.ledger.barrier = books.barrier;
         self.suspect = false;

@@ -134,6 +134,24 @@ async fn a_proxy_that_opens_no_way_is_proof() {
     );
 }
 
+// covers: S1
+#[tokio::test]
+async fn a_proxys_answer_is_read_up_to_its_limit() {
+    // 32 KiB, of which half is allowed.
+    let site = Site::open(|mut socket| async move {
+        socket
+            .write_all(format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "x".repeat(32 * 1024)).as_bytes())
+            .await?;
+        closed(&mut socket).await;
+        Ok(())
+    })
+    .await;
+    let upstream_proxy = Some(UpstreamProxy::parse(&format!("http://{}", site.address)).unwrap());
+    let upstream = Upstream::new(UpstreamConfig { upstream_proxy, ..config() }).unwrap();
+    let too_long = Evidence::Untouched(Untouched::ProxyHandshakeFailed { status: None });
+    assert_eq!(evidence(&upstream, "https://shop.example/").await, too_long);
+}
+
 // covers: L5
 #[tokio::test]
 async fn a_proxy_is_spoken_to_in_tls_where_its_url_says_so() {

@@ -13,6 +13,7 @@ use http_body_util::{Empty, StreamBody};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use onceward_proxy::upstream::UpstreamLimits;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -41,6 +42,42 @@ async fn http1_connections_are_used_again() {
         tokio::task::yield_now().await;
     }
     assert!(site.connections() < 20, "{} connections for 20 requests", site.connections());
+}
+
+// covers: B3
+#[tokio::test]
+async fn a_write_does_not_risk_a_kept_connection() {
+    let site = Site::open(|mut socket| async move {
+        while !read_message(&mut socket).await?.is_empty() {
+            socket.write_all(OK).await?;
+        }
+        Ok(())
+    })
+    .await;
+    let upstream = upstream();
+    for sent in 1..=5 {
+        assert_eq!(text(upstream.forward(post(&uri(&site))).await.unwrap()).await, "ok");
+        assert_eq!(site.connections(), sent);
+        tokio::task::yield_now().await;
+    }
+}
+
+// covers: S1
+#[tokio::test]
+async fn no_more_unused_connections_are_kept_than_the_limit_says() {
+    let site = Site::open(|mut socket| async move {
+        read_message(&mut socket).await?;
+        socket.write_all(OK).await?;
+        closed(&mut socket).await;
+        Ok(())
+    })
+    .await;
+    let limits = UpstreamLimits { idle_per_origin_max: 0, ..UpstreamLimits::default() };
+    let upstream = Upstream::new(UpstreamConfig { limits, ..config() }).unwrap();
+    for sent in 1..=3 {
+        assert_eq!(text(upstream.forward(get(&uri(&site))).await.unwrap()).await, "ok");
+        assert_eq!(site.connections(), sent);
+    }
 }
 
 // covers: S1
@@ -88,7 +125,7 @@ async fn a_kept_connection_that_closed_costs_no_request_and_repeats_none() {
     .await;
     let upstream = upstream();
     for sent in 1..=20 {
-        let response = upstream.forward(post(&uri(&site))).await.unwrap();
+        let response = upstream.forward(get(&uri(&site))).await.unwrap();
         assert_eq!(text(response).await, "ok");
         closings.recv().await.unwrap();
         assert_eq!(requests.load(Ordering::SeqCst), sent);
@@ -131,38 +168,60 @@ async fn a_request_that_was_written_is_not_repeated() {
     assert_eq!(requests.load(Ordering::SeqCst), sent);
 }
 
-// covers: B6
-#[tokio::test]
-async fn simultaneous_requests_share_one_http2_connection() {
+/// An HTTP/2 origin that answers with the request's URI and whether it had a `Host`, and never ends the body of
+/// `/endless`.
+async fn http2_site() -> Site {
     let acceptor = Identity::new().acceptor(&["h2", "http/1.1"]);
-    let site = Site::open(move |socket| {
+    Site::open(move |socket| {
         let acceptor = acceptor.clone();
         async move {
             let io = TokioIo::new(acceptor.accept(socket).await?);
             let answer = service_fn(|request: Request<Incoming>| async move {
                 assert_eq!(request.version(), Version::HTTP_2);
-                let host = request.headers().contains_key("host");
-                let answer = format!("{} {host}", request.uri());
-                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer))))
+                let has_host = request.headers().contains_key("host");
+                let body = Full::new(Bytes::from(format!("{} {has_host}", request.uri())));
+                Ok::<_, Infallible>(Response::new(match request.uri().path() {
+                    "/endless" => StreamBody::new(futures_util::stream::pending()).boxed_unsync(),
+                    _ => body.boxed_unsync(),
+                }))
             });
-            let connection =
-                hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, answer);
-            connection.await.map_err(io::Error::other)
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            server.serve_connection(io, answer).await.map_err(io::Error::other)
         }
     })
-    .await;
+    .await
+}
+
+// covers: B6
+#[tokio::test]
+async fn simultaneous_requests_share_one_http2_connection() {
+    let site = http2_site().await;
     let upstream = upstream();
     let target = format!("https://{}/a?b=c", site.address);
     let mut requests = JoinSet::new();
     for _ in 0..8 {
         let (upstream, target) = (upstream.clone(), target.clone());
-        requests.spawn(async move {
-            let request = Request::get(&target).header("host", target.split('/').nth(2).unwrap());
-            text(upstream.forward(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap()).await
-        });
+        let request =
+            Request::post(&target).header("host", site.address.to_string()).body(Empty::<Bytes>::new());
+        requests.spawn(async move { text(upstream.forward(request.unwrap()).await.unwrap()).await });
     }
     assert_eq!(requests.join_all().await, vec![format!("{target} false"); 8]);
     assert_eq!(site.connections(), 1);
+}
+
+// covers: B6
+#[tokio::test]
+async fn an_http2_connection_is_shared_for_as_long_as_a_body_comes_over_it() {
+    let site = http2_site().await;
+    let upstream = upstream();
+    let [endless, short] = ["endless", "short"].map(|path| format!("https://{}/{path}", site.address));
+    let body = upstream.forward(get(&endless)).await.unwrap();
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::resume();
+    assert_eq!(text(upstream.forward(get(&short)).await.unwrap()).await, format!("{short} false"));
+    assert_eq!(site.connections(), 1);
+    drop(body);
 }
 
 // covers: B6

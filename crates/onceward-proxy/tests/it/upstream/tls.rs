@@ -2,8 +2,9 @@
 
 use super::*;
 
-use onceward_proxy::upstream::read_roots;
+use onceward_proxy::upstream::{UpstreamLimits, UpstreamProxy, read_roots};
 use rustls_pki_types::pem::PemObject;
+use tokio::sync::mpsc;
 
 /// How a connection ends in TLS.
 #[derive(Clone, Copy)]
@@ -76,6 +77,50 @@ async fn a_handshake_that_fails_is_proof() {
 
     let closing = Site::open(|socket| async move { socket.peek(&mut [0]).await.map(drop) }).await;
     assert_eq!(evidence(&upstream, &format!("https://{}/", closing.address)).await, tls_failed);
+}
+
+// covers: L5, S1
+#[tokio::test]
+async fn a_handshake_that_stalls_ends_at_its_limit() {
+    let (accepted, mut accepts) = mpsc::unbounded_channel();
+    let silent = Site::open(move |mut socket| {
+        accepted.send(()).unwrap();
+        async move {
+            closed(&mut socket).await;
+            Ok(())
+        }
+    })
+    .await;
+    let limits = UpstreamLimits {
+        tls_handshake: Duration::from_secs(3),
+        proxy_handshake: Duration::from_secs(5),
+        ..UpstreamLimits::default()
+    };
+    let direct = UpstreamConfig { limits, ..config() };
+    let chained = |scheme| {
+        let upstream_proxy = Some(UpstreamProxy::parse(&format!("{scheme}://{}", silent.address)).unwrap());
+        UpstreamConfig { upstream_proxy, ..direct.clone() }
+    };
+    let target = format!("https://{}/", silent.address);
+    let proxy_failed = Untouched::ProxyHandshakeFailed { status: None };
+    for (config, deadline_s, ended_s, expected) in [
+        (direct.clone(), 9, 3, Untouched::TlsFailed),
+        (direct.clone(), 2, 2, Untouched::TlsFailed),
+        (chained("http"), 9, 5, proxy_failed),
+        (chained("http"), 2, 2, proxy_failed),
+        (chained("https"), 9, 5, proxy_failed),
+    ] {
+        let upstream = Upstream::new(config).unwrap();
+        let (request, begun) = (post(&target), Instant::now());
+        let sending = tokio::spawn(async move {
+            upstream.send_once(request, begun + Duration::from_secs(deadline_s)).await.map(drop)
+        });
+        accepts.recv().await.unwrap();
+        tokio::time::pause();
+        assert_eq!(sending.await.unwrap().unwrap_err().evidence, Evidence::Untouched(expected));
+        assert_eq!(begun.elapsed().as_secs(), ended_s);
+        tokio::time::resume();
+    }
 }
 
 // covers: O4

@@ -1,0 +1,48 @@
+//! `onceward config check | print`.
+
+use std::process::ExitCode;
+
+use comfy_table::{Table, presets::NOTHING};
+use serde_json::json;
+
+use crate::{
+    commands::print_json,
+    failure::Failure,
+    settings::Settings,
+};
+
+pub(crate) fn check(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
+    settings.check().map_err(Failure::usage)?;
+    if json { print_json(&json!({"ok": true}))? } else { super::print("the configuration is good\n")? }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn print(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
+    // What cannot be used is not printed as if it could.
+    settings.check().map_err(Failure::usage)?;
+    if json { print_json(&values(settings))? } else { super::print(&table(settings))? }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn values(settings: &Settings) -> serde_json::Map<String, serde_json::Value> {
+    settings
+        .iter()
+        .map(|setting| {
+            let value = json!({
+                "value": setting.text,
+                "from": setting.source.to_string(),
+                "flag": format!("--{}", setting.flag),
+            });
+            (setting.key.to_owned(), value)
+        })
+        .collect()
+}
+
+fn table(settings: &Settings) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(["setting", "value", "from"]);
+    for setting in settings.iter() {
+        table.add_row([setting.key, setting.text.as_str(), setting.source.to_string().as_str()]);
+    }
+    format!("{}\n", table.trim_fmt())
+}

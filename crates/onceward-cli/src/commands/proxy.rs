@@ -1,0 +1,153 @@
+//! `onceward proxy`: the forward proxy.
+
+mod starts;
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt, Full};
+use onceward_core::problem::Form;
+use onceward_engine::{Engine, Limits as EngineLimits};
+use onceward_proxy::{
+    ca::Authority,
+    guarded::GuardedExchange,
+    leaf::Leaves,
+    limits::Limits,
+    rules::ForwardRules,
+    server::{Config, ProxyBody, Server},
+    session::{Access, Session},
+    upstream::{OwnAddresses, Upstream, UpstreamConfig, UpstreamLimits},
+};
+use onceward_tower::{Cors, Surface};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::starts::Starts;
+use crate::{
+    commands::{print, print_json, runtime},
+    failure::Failure,
+    settings::{ProxySettings, Settings, StoreSettings},
+    wiring,
+};
+
+/// The session of a listener that no credentials name.
+const OWN_SESSION: &str = "default";
+
+pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
+    let store = settings.store().map_err(Failure::usage)?;
+    let proxy = settings.proxy().map_err(Failure::usage)?;
+    runtime().map_err(Failure::failed)?.block_on(serve(store, proxy, json))
+}
+
+async fn serve(store: StoreSettings, settings: ProxySettings, json: bool) -> Result<ExitCode, Failure> {
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", settings.listen))
+        .map_err(Failure::usage)?;
+    let engine = wiring::engine(wiring::open(&store)?, EngineLimits::default()).await?;
+    engine.prove_replay().await.context("replay does not work against this store").map_err(Failure::store)?;
+    #[cfg(feature = "crash-points")]
+    if let Some(probe) = crate::crash_point::from_environment().map_err(Failure::usage)? {
+        engine.watch(probe);
+    }
+    let running = Running::start(listener, engine, &settings).await?;
+    let starts = Starts::new(running.address, &running.authority);
+    if json { print_json(&starts.json())? } else { print(&starts.text())? }
+    let first_signal = signalled().await.map_err(Failure::failed)?;
+    tracing::info!(signal = first_signal, "draining");
+    running.stop(settings.drain_patience).await
+}
+
+/// A proxy that listens.
+struct Running {
+    address: std::net::SocketAddr,
+    authority: Arc<Authority>,
+    engine: Engine,
+    shutdown: CancellationToken,
+    serving: tokio::task::JoinHandle<std::io::Result<onceward_proxy::server::Report>>,
+}
+
+impl Running {
+    async fn start(listener: TcpListener, engine: Engine, settings: &ProxySettings) -> Result<Self, Failure> {
+        let address = listener.local_addr().map_err(Failure::failed)?;
+        let authority = Authority::load_or_create(&settings.ca_dir).map(Arc::new).map_err(Failure::usage)?;
+        let own_addresses = OwnAddresses::default();
+        own_addresses.add(address);
+        let upstream = Upstream::new(UpstreamConfig {
+            roots: settings.roots.clone(),
+            upstream_proxy: settings.upstream_proxy.clone(),
+            no_proxy: settings.no_proxy.clone(),
+            private_targets: settings.private_targets,
+            own_addresses,
+            limits: UpstreamLimits::default(),
+        })
+        .map_err(Failure::usage)?;
+        let surface = Surface { type_base: format!("http://{address}/problems/"), cors: Cors::Mirrored };
+        let rules = ForwardRules::new(engine.clone(), settings.policy.clone());
+        let exchange = GuardedExchange::new(engine.clone(), rules, surface, upstream);
+        let limits = Limits::default();
+        let server = Server::new(Config {
+            limits,
+            leaves: Arc::new(Leaves::new(Arc::clone(&authority), limits.leaves_max)),
+            interception: settings.interception.clone(),
+            access: Access::Open,
+            own_page: Arc::new(own_page),
+        });
+        let shutdown = CancellationToken::new();
+        let serving = {
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move {
+                server.run(listener, Session::new(OWN_SESSION), exchange, shutdown).await
+            })
+        };
+        Ok(Self { address, authority, engine, shutdown, serving })
+    }
+
+    /// Takes no new connections, lets what is under way end, and says what could not (L6).
+    async fn stop(self, patience: Duration) -> Result<ExitCode, Failure> {
+        self.shutdown.cancel();
+        let drained = self.engine.drain(patience).await;
+        let report = self.serving.await.map_err(Failure::failed)?.map_err(Failure::failed)?;
+        self.engine.close().await;
+        anstream::eprintln!(
+            "drained: {} requests finished, {} stopped and now in doubt, {} connections and {} tunnels cut",
+            drained.finished, drained.stopped, report.connections_cut, report.tunnels_cut,
+        );
+        Ok(if drained.stopped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+async fn signalled() -> std::io::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
+
+/// What the proxy says to somebody who opens its address as if it were a site.
+fn own_page(request: &Parts) -> Response<ProxyBody> {
+    let path = request.uri.path();
+    let page = match path.strip_prefix("/problems/") {
+        Some(slug) => None::<String>.filter(|_| slug.is_empty()),
+        None if path == "/" => Some(WELCOME.to_owned()),
+        None => None,
+    };
+    let (status, text) = match page {
+        Some(text) => (StatusCode::OK, text),
+        None => (StatusCode::NOT_FOUND, "Nothing is here: this is the onceward proxy, not a site.\n".to_owned()),
+    };
+    let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(Form::Markdown.content_type()));
+    response
+}
+
+const WELCOME: &str = "# onceward\n\nThis is a forward proxy. Point a browser at it; `onceward proxy` printed how.\n";

@@ -1,0 +1,84 @@
+//! The deployment's secret in its file.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{ErrorKind, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use anyhow::{Context, bail};
+use onceward_core::secret::Secret;
+
+/// Hexadecimal digits of the secret's 32 bytes.
+const DIGITS: usize = 64;
+
+/// Reads the secret, or makes one where there is none yet.
+///
+/// The file appears whole or not at all: of two programs that start at once, both end up with the same secret.
+pub(crate) fn load_or_create(path: &Path) -> anyhow::Result<Secret> {
+    match read(path) {
+        Ok(Some(secret)) => Ok(secret),
+        Ok(None) => {
+            create(path).with_context(|| format!("cannot make the secret {}", path.display()))?;
+            read(path)?.with_context(|| format!("the secret {} vanished", path.display()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Option<Secret>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot read the secret {}", path.display())),
+    };
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        bail!("the secret {0} can be read by others (mode {mode:o}); run: chmod 600 {0}", path.display());
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).with_context(|| format!("cannot read the secret {}", path.display()))?;
+    let Some(bytes) = parse(text.trim()) else {
+        bail!("{} holds no secret: expected {DIGITS} hexadecimal digits", path.display());
+    };
+    Ok(Some(Secret::new(bytes)))
+}
+
+fn parse(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != DIGITS || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+fn create(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes)?;
+    let draft = path.with_extension(format!("{}.draft", std::process::id()));
+    let written = write_draft(&draft, &bytes)
+        // A link never replaces: whoever comes second takes the first one's secret.
+        .and_then(|()| match fs::hard_link(&draft, path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        })
+        .and_then(|()| File::open(folder)?.sync_all());
+    fs::remove_file(&draft)?;
+    Ok(written?)
+}
+
+fn write_draft(draft: &Path, bytes: &[u8; 32]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(draft)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    for byte in bytes {
+        write!(file, "{byte:02x}")?;
+    }
+    writeln!(file)?;
+    file.sync_all()
+}

@@ -1,0 +1,309 @@
+//! What a run is configured with: flag over variable over file over default, resolved here and nowhere else.
+
+mod file;
+mod spec;
+mod value;
+
+use std::{
+    env, fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use clap::{Arg, ArgMatches, Command, parser::ValueSource};
+use onceward_core::outcome::Policy;
+use onceward_proxy::{
+    intercept::{HostPattern, Intercept, Interception},
+    upstream::{NoProxy, PrivateTargets, Roots, UpstreamProxy, read_roots},
+};
+use onceward_store::Durability;
+
+use self::{
+    file::File,
+    spec::{SPECS, Spec},
+    value::{bytes, duration, list, truth},
+};
+pub(crate) use self::spec::TakenBy;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Flag(&'static str),
+    Variable(String),
+    File(PathBuf),
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "--{flag}"),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// One resolved setting, as text.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) key: &'static str,
+    pub(crate) flag: &'static str,
+    pub(crate) text: String,
+    pub(crate) source: Source,
+}
+
+/// All settings of a run, as text with where each came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings(Vec<Setting>);
+
+/// Adds the settings that a command takes to its flags, and `--config` and `--state-dir`.
+pub(crate) fn with_flags(command: Command, takes: &[TakenBy]) -> Command {
+    let command = command
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .env("ONCEWARD_CONFIG")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("The configuration file [default: ./onceward.toml, the user's, /etc/onceward/config.toml]"),
+        )
+        .arg(
+            Arg::new("state-dir")
+                .long("state-dir")
+                .value_name("DIR")
+                .env("ONCEWARD_STATE_DIR")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("Where the secret, the authority and the default store live [default: the user's state directory]"),
+        );
+    SPECS.iter().filter(|spec| takes.contains(&spec.taken_by)).fold(command, |command, spec| {
+        let arg = Arg::new(spec.flag).long(spec.flag).value_name(spec.value_name).env(variable(spec)).help(spec.help);
+        // A switch may stand alone; `--allow-private` means `--allow-private=true`.
+        let arg = if spec.value_name == "true|false" {
+            arg.num_args(0..=1).default_missing_value("true").require_equals(true)
+        } else {
+            arg
+        };
+        command.arg(arg)
+    })
+}
+
+/// clap wants names that live as long as the program; there is one a setting.
+fn variable(spec: &Spec) -> &'static str {
+    Box::leak(format!("ONCEWARD_{}", spec.flag.to_ascii_uppercase().replace('-', "_")).into_boxed_str())
+}
+
+impl Settings {
+    /// Resolves every setting for a command line.
+    pub(crate) fn resolve(matches: &ArgMatches) -> anyhow::Result<Self> {
+        let file = File::find(matches.get_one::<PathBuf>("config").map(PathBuf::as_path))?;
+        let state_dir = match matches.get_one::<PathBuf>("state-dir") {
+            Some(folder) => folder.clone(),
+            None => default_state_dir()?,
+        };
+        let settings = SPECS
+            .iter()
+            .map(|spec| {
+                let (text, source) = match given(matches, spec) {
+                    Some(given) => given,
+                    None => match file.as_ref().and_then(|file| Some((file, file.values.get(spec.key)?))) {
+                        Some((file, text)) => (text.clone(), Source::File(file.path.clone())),
+                        None => (default(spec, &state_dir), Source::Default),
+                    },
+                };
+                Setting { key: spec.key, flag: spec.flag, text, source }
+            })
+            .collect();
+        let settings = Self(settings);
+        Ok(settings)
+    }
+
+    /// The settings in the order of the file.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Setting> {
+        self.0.iter()
+    }
+
+    fn get(&self, key: &'static str) -> anyhow::Result<&Setting> {
+        self.0.iter().find(|setting| setting.key == key).with_context(|| format!("no setting {key}"))
+    }
+
+    /// Parses one setting; a refusal names the setting, its value and where it came from.
+    fn parse<T>(&self, key: &'static str, parse: impl FnOnce(&str) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let setting = self.get(key)?;
+        parse(&setting.text).with_context(|| format!("{key} = {:?} (from {})", setting.text, setting.source))
+    }
+
+    /// Parses one setting that may be left empty.
+    fn optional<T>(
+        &self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> anyhow::Result<T>,
+    ) -> anyhow::Result<Option<T>> {
+        self.parse(key, |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) })
+    }
+}
+
+fn given(matches: &ArgMatches, spec: &Spec) -> Option<(String, Source)> {
+    let text = matches.try_get_one::<String>(spec.flag).ok()??.clone();
+    match matches.value_source(spec.flag)? {
+        ValueSource::EnvVariable => Some((text, Source::Variable(variable(spec).to_owned()))),
+        ValueSource::CommandLine => Some((text, Source::Flag(spec.flag))),
+        _ => None,
+    }
+}
+
+fn default(spec: &Spec, state_dir: &Path) -> String {
+    let in_state_dir = |name: &str| state_dir.join(name).display().to_string();
+    match (spec.key, spec.default) {
+        (_, Some(text)) => text.to_owned(),
+        ("store.url", None) => format!("sqlite:{}", in_state_dir("onceward.db")),
+        ("store.secret_file", None) => in_state_dir("secret"),
+        ("proxy.ca_dir", None) => in_state_dir("ca"),
+        (_, None) => String::new(),
+    }
+}
+
+/// `$XDG_STATE_HOME/onceward`, else `~/.local/state/onceward` (XDG Base Directory Specification 0.8).
+fn default_state_dir() -> anyhow::Result<PathBuf> {
+    if let Some(folder) = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute()) {
+        return Ok(folder.join("onceward"));
+    }
+    match env::var_os("HOME") {
+        Some(home) => Ok(PathBuf::from(home).join(".local/state/onceward")),
+        None => bail!("no home directory; name one with --state-dir"),
+    }
+}
+
+/// Where records are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StoreUrl {
+    Memory,
+    Sqlite(PathBuf),
+}
+
+/// What every command that touches a store needs.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreSettings {
+    pub(crate) url: StoreUrl,
+    pub(crate) durability: Durability,
+    pub(crate) secret_file: PathBuf,
+}
+
+/// What the forward proxy needs beside its store.
+#[derive(Clone, Debug)]
+pub(crate) struct ProxySettings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) interception: Interception,
+    pub(crate) ca_dir: PathBuf,
+    pub(crate) upstream_proxy: Option<UpstreamProxy>,
+    pub(crate) no_proxy: NoProxy,
+    pub(crate) roots: Roots,
+    pub(crate) private_targets: PrivateTargets,
+    pub(crate) control: Option<SocketAddr>,
+    pub(crate) policy: Policy,
+    pub(crate) drain_patience: Duration,
+}
+
+impl Settings {
+    /// The settings of the store.
+    pub(crate) fn store(&self) -> anyhow::Result<StoreSettings> {
+        Ok(StoreSettings {
+            url: self.parse("store.url", store_url)?,
+            durability: self.parse("store.durability", |text| match text {
+                "power" => Ok(Durability::Power),
+                "process" => Ok(Durability::Process),
+                _ => bail!("expected `power` or `process`"),
+            })?,
+            secret_file: self.parse("store.secret_file", |text| Ok(PathBuf::from(text)))?,
+        })
+    }
+
+    /// Where the certificate authority lives.
+    pub(crate) fn ca_dir(&self) -> anyhow::Result<PathBuf> {
+        self.parse("proxy.ca_dir", |text| Ok(PathBuf::from(text)))
+    }
+
+    /// The settings of the forward proxy.
+    pub(crate) fn proxy(&self) -> anyhow::Result<ProxySettings> {
+        let listen: SocketAddr = self.parse("proxy.listen", |text| {
+            text.parse().context("expected an address and a port, such as 127.0.0.1:8473")
+        })?;
+        let allow_private = match self.optional("proxy.allow_private", truth)? {
+            Some(allowed) => allowed,
+            None => listen.ip().is_loopback(),
+        };
+        let private_targets = if allow_private { PrivateTargets::Allow } else { PrivateTargets::Refuse };
+        Ok(ProxySettings {
+            listen,
+            interception: Interception {
+                intercept: self.parse("proxy.intercept", |text| match text {
+                    "all" => Ok(Intercept::All),
+                    "none" => Ok(Intercept::None),
+                    hosts => Ok(Intercept::Hosts(patterns(hosts)?)),
+                })?,
+                tunnel: self.parse("proxy.tunnel", patterns)?,
+            },
+            ca_dir: self.ca_dir()?,
+            upstream_proxy: self.optional("proxy.upstream_proxy", |text| Ok(UpstreamProxy::parse(text)?))?,
+            no_proxy: self.parse("proxy.no_proxy", |text| Ok(NoProxy::parse(text)?))?,
+            roots: self.roots()?,
+            private_targets,
+            control: self.optional("control.listen", |text| text.parse().context("expected an address and a port"))?,
+            policy: self.policy()?,
+            drain_patience: self.parse("drain.patience", duration)?,
+        })
+    }
+
+    fn roots(&self) -> anyhow::Result<Roots> {
+        let extra = self.optional("proxy.upstream_ca", |text| Ok(read_roots(Path::new(text))?))?;
+        match (self.parse("proxy.upstream_insecure", truth)?, extra) {
+            (true, _) => Ok(Roots::Insecure),
+            (false, Some(extra)) => Ok(Roots::PlatformAnd(extra)),
+            (false, None) => Ok(Roots::Platform),
+        }
+    }
+
+    fn policy(&self) -> anyhow::Result<Policy> {
+        let lease = self.parse("policy.lease", |text| match duration(text)? {
+            lease if lease >= LEASE_MIN => Ok(lease),
+            _ => bail!("a lease of less than a second lapses while a busy machine looks away"),
+        })?;
+        Ok(Policy {
+            wait: self.parse("policy.wait", duration)?,
+            lease,
+            run_time_max: self.parse("policy.run_time_max", duration)?,
+            retention: self.parse("policy.retention", duration)?,
+            remember: self.parse("policy.remember", duration)?,
+            outcome_bytes_max: self.parse("policy.outcome_bytes_max", bytes)?,
+            request_bytes_max: self.parse("policy.request_bytes_max", bytes)?,
+            ..Policy::forward_proxy()
+        })
+    }
+
+    /// Parses everything, for `config check`.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        self.store()?;
+        self.proxy()?;
+        Ok(())
+    }
+}
+
+/// Renewed every third of it: below a second, one slow sync would lose it.
+const LEASE_MIN: Duration = Duration::from_secs(1);
+
+fn patterns(text: &str) -> anyhow::Result<Vec<HostPattern>> {
+    list(text).map(|host| host.parse().with_context(|| format!("{host:?} is no host"))).collect()
+}
+
+fn store_url(text: &str) -> anyhow::Result<StoreUrl> {
+    match text.split_once(':') {
+        Some(("memory", "")) => Ok(StoreUrl::Memory),
+        Some(("sqlite", path)) if !path.is_empty() => {
+            Ok(StoreUrl::Sqlite(PathBuf::from(path.strip_prefix("//").unwrap_or(path))))
+        }
+        Some(_) | None => bail!("expected sqlite:PATH or memory:"),
+    }
+}

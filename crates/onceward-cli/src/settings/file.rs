@@ -1,0 +1,152 @@
+//! `onceward.toml`: where it is looked for, and what may stand in it.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use toml::de::{DeTable, DeValue};
+
+use super::spec::SPECS;
+
+/// How alike an unknown name and a known one must be to be suggested: one slip in five letters.
+const SUGGESTION_MIN: f64 = 0.8;
+
+/// The settings of one file, by key, as text.
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    pub(crate) values: BTreeMap<&'static str, String>,
+}
+
+impl File {
+    /// Reads the file that was named, else the first that exists: `./onceward.toml`, the user's, the system's.
+    pub(crate) fn find(named: Option<&Path>) -> anyhow::Result<Option<Self>> {
+        if let Some(path) = named {
+            let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            return Self::parse(path.to_owned(), &text).map(Some);
+        }
+        for path in places() {
+            match fs::read_to_string(&path) {
+                Ok(text) => return Self::parse(path, &text).map(Some),
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+            }
+        }
+        Ok(None)
+    }
+
+    fn parse(path: PathBuf, text: &str) -> anyhow::Result<Self> {
+        let table = DeTable::parse(text)
+            .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), error.to_string().trim_end()))?;
+        let mut values = BTreeMap::new();
+        for (section, entries) in table.get_ref() {
+            let place = |at: usize| format!("{}:{}", path.display(), line_of(text, at));
+            let section_at = section.span().start;
+            let DeValue::Table(entries) = entries.get_ref() else {
+                bail!("{}: `{}` is no section; write [{0}]", place(section_at), section.get_ref());
+            };
+            for (name, value) in entries {
+                let at = name.span().start;
+                let key = format!("{}.{}", section.get_ref(), name.get_ref());
+                let Some(spec) = SPECS.iter().find(|spec| spec.key == key) else {
+                    bail!("{}: unknown setting `{key}`{}", place(at), suggestion(&key));
+                };
+                let Some(text) = text_of(value.get_ref()) else {
+                    bail!("{}: `{key}` must be a text, a number, true or false, or a list of texts", place(at));
+                };
+                values.insert(spec.key, text);
+            }
+        }
+        Ok(Self { path, values })
+    }
+}
+
+fn places() -> Vec<PathBuf> {
+    let user = env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
+    [Some(PathBuf::from("onceward.toml")), user.map(|folder| folder.join("onceward/config.toml"))]
+        .into_iter()
+        .flatten()
+        .chain([PathBuf::from("/etc/onceward/config.toml")])
+        .collect()
+}
+
+/// A value as the flag of the same setting would carry it.
+fn text_of(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.clone().into_owned()),
+        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Boolean(value) => Some(value.to_string()),
+        DeValue::Array(items) => {
+            let texts: Option<Vec<String>> = items
+                .iter()
+                .map(|item| match item.get_ref() {
+                    DeValue::String(text) => Some(text.clone().into_owned()),
+                    _ => None,
+                })
+                .collect();
+            texts.map(|texts| texts.join(","))
+        }
+        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => None,
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+/// `; did you mean …?` where a known name is close.
+fn suggestion(key: &str) -> String {
+    SPECS
+        .iter()
+        .map(|spec| (strsim::jaro_winkler(key, spec.key), spec.key))
+        .filter(|(likeness, _)| *likeness >= SUGGESTION_MIN)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<BTreeMap<&'static str, String>, String> {
+        File::parse("onceward.toml".into(), text).map(|file| file.values).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn reads_texts_numbers_truths_and_lists() {
+        let values = parse(
+            "[proxy]\nlisten = \"127.0.0.1:0\"\ntunnel = [\"a.example\", \"b.example\"]\nallow_private = true\n\
+             [policy]\noutcome_bytes_max = 4096\n",
+        );
+        let expected = BTreeMap::from([
+            ("proxy.listen", "127.0.0.1:0".to_owned()),
+            ("proxy.tunnel", "a.example,b.example".to_owned()),
+            ("proxy.allow_private", "true".to_owned()),
+            ("policy.outcome_bytes_max", "4096".to_owned()),
+        ]);
+        assert_eq!(values, Ok(expected));
+    }
+
+    #[test]
+    fn names_the_place_of_what_it_does_not_know_and_suggests() {
+        let unknown = parse("[proxy]\n\nlisen = \"127.0.0.1:0\"\n");
+        assert_eq!(
+            unknown,
+            Err("onceward.toml:3: unknown setting `proxy.lisen`; did you mean `proxy.listen`?".to_owned())
+        );
+        assert_eq!(
+            parse("retention = \"24h\"\n"),
+            Err("onceward.toml:1: `retention` is no section; write [retention]".to_owned())
+        );
+        assert_eq!(
+            parse("[zzz]\nq = 1\n"),
+            Err("onceward.toml:2: unknown setting `zzz.q`".to_owned())
+        );
+    }
+}

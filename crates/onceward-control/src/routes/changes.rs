@@ -1,0 +1,66 @@
+//! Verdicts and cancellations: the only two ways in which the control API changes a record (D3-D5).
+
+use axum::{Extension, Json, extract::State};
+use onceward_core::{outcome::Policy, record::Denial, refusal::Refusal};
+use onceward_engine::{Finding, Resolved};
+
+use super::intake::{EffectId, Told, checked_reason};
+use crate::{control::Control, gate::Entrance, present, refused::Refused, wire};
+
+pub(super) async fn resolve(
+    State(control): State<Control>,
+    Extension(entrance): Extension<Entrance>,
+    EffectId(id): EffectId,
+    Told(told): Told<wire::Resolve>,
+) -> Result<Json<wire::Change>, Refused> {
+    let evidence = evidence(&entrance, &told.reason)?;
+    let finding = match told.verdict {
+        wire::Verdict::Happened => Finding::Happened,
+        wire::Verdict::Absent => Finding::Absent,
+    };
+    let (_, label) = control.read(id).await?;
+    let result = match control.engine().resolve(id, &label, finding, &evidence).await? {
+        Resolved::Applied => wire::ChangeResult::Resolved,
+        Resolved::Denied(denial) => return Err(refused(denial)),
+        Resolved::AlreadyDone => return Err(Refused::NotInDoubt),
+        Resolved::Corrupt => return Err(Refused::Protocol(Refusal::RecordCorrupt)),
+    };
+    tracing::info!(key = %label.key, actor = %label.actor, verdict = finding.as_str(), by = %entrance, "resolved");
+    Ok(Json(wire::Change { id: present::id(id), result }))
+}
+
+pub(super) async fn cancel(
+    State(control): State<Control>,
+    Extension(entrance): Extension<Entrance>,
+    EffectId(id): EffectId,
+    Told(told): Told<wire::Cancel>,
+) -> Result<Json<wire::Change>, Refused> {
+    let evidence = evidence(&entrance, &told.reason)?;
+    let (record, label) = control.read(id).await?;
+    let remember = record.terms.map_or(Policy::middleware().remember, |terms| terms.remember);
+    let result = match control.engine().cancel(id, &label, remember, &evidence).await? {
+        Resolved::Applied => wire::ChangeResult::Cancelled,
+        Resolved::Denied(Denial::InDoubt { .. }) => wire::ChangeResult::Abandoned,
+        Resolved::Denied(denial) => return Err(refused(denial)),
+        Resolved::AlreadyDone => wire::ChangeResult::AlreadyDone,
+        Resolved::Corrupt => return Err(Refused::Protocol(Refusal::RecordCorrupt)),
+    };
+    tracing::info!(key = %label.key, actor = %label.actor, ?result, by = %entrance, "cancelled");
+    Ok(Json(wire::Change { id: present::id(id), result }))
+}
+
+/// Who says so, and how it was found out (D4).
+fn evidence(entrance: &Entrance, reason: &str) -> Result<String, Refused> {
+    Ok(format!("{entrance}: {}", checked_reason(reason)?))
+}
+
+fn refused(denial: Denial) -> Refused {
+    match denial {
+        Denial::InProgress => Refused::StillRunning,
+        Denial::Expired => Refused::LongOver,
+        // A verdict or a cancellation carries no fingerprint, and a cancelled key refuses arrivals alone.
+        Denial::NotInDoubt | Denial::InDoubt { .. } | Denial::KeyReused | Denial::Cancelled => {
+            Refused::NotInDoubt
+        }
+    }
+}

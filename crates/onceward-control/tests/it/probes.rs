@@ -1,0 +1,70 @@
+//! What probes and scrapers are told.
+
+use std::time::Duration;
+
+use onceward_control::wire::{Resolve, Verdict};
+use onceward_engine::SelfTestError;
+use serde_json::json;
+
+use crate::stage::Stage;
+
+// covers: A3
+#[tokio::test]
+async fn a_proven_instance_is_ready() {
+    let stage = Stage::open().await;
+    for target in ["/readyz", "/healthz"] {
+        let answer = stage.get(target).await;
+        assert_eq!((answer.status, answer.json()), (200, json!({"ready": true, "reasons": []})), "{target}");
+        assert_eq!(answer.field("cache-control"), Some("no-store"), "{target}");
+    }
+}
+
+// covers: A3
+#[tokio::test]
+async fn an_instance_in_which_replay_does_not_engage_is_not_ready() {
+    let stage = Stage::open_after(Err(SelfTestError::Executions { executions: 2 })).await;
+    let answer = stage.get("/readyz").await;
+    let reason = json!({"check": "self-test", "detail": "self-test: one effect called twice ran 2 times"});
+    assert_eq!((answer.status, answer.json()), (503, json!({"ready": false, "reasons": [reason]})));
+}
+
+#[tokio::test]
+async fn a_draining_instance_is_alive_and_not_ready() {
+    let stage = Stage::open().await;
+    stage.engine.drain(Duration::ZERO).await;
+    let answer = stage.get("/readyz").await;
+    let reason = json!({"check": "draining", "detail": "the program is shutting down"});
+    assert_eq!((answer.status, answer.json()), (503, json!({"ready": false, "reasons": [reason]})));
+    assert_eq!(stage.get("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_instance_whose_store_is_dark_is_alive_and_not_ready() {
+    let stage = Stage::open().await;
+    stage.store.go_dark();
+    let answer = stage.get("/readyz").await;
+    let reason = json!({"check": "store", "detail": "store unavailable: switched off"});
+    assert_eq!((answer.status, answer.json()), (503, json!({"ready": false, "reasons": [reason]})));
+    assert_eq!(stage.get("/livez").await.status, 200);
+}
+
+// covers: A2
+#[tokio::test]
+async fn metrics_are_openmetrics_and_count_verdicts() {
+    let stage = Stage::open().await;
+    let id = stage.doubtful_order("order-1").await;
+    let verdict = Resolve { verdict: Verdict::Happened, reason: String::from("seen in the list") };
+    stage.client().resolve(&id, &verdict).await.unwrap();
+    let answer = stage.get("/metrics").await;
+    assert_eq!(
+        (answer.status, answer.field("content-type")),
+        (200, Some("application/openmetrics-text; version=1.0.0; charset=utf-8"))
+    );
+    assert!(answer.body.ends_with("# EOF\n"), "{}", answer.body);
+    for line in [
+        "onceward_in_doubt_total{reason=\"no-answer\"} 1",
+        "onceward_resolutions_total{verdict=\"happened\"} 1",
+    ] {
+        assert!(answer.body.lines().any(|known| known == line), "{line} in {}", answer.body);
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of the engine against real stores, on a clock that is moved and never waited for.
+
+#![cfg(test)]
+
+mod kit;
+mod running;
+mod simulation;
+mod trouble;

@@ -1,0 +1,148 @@
+//! The command line.
+
+use std::fmt;
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+The one door to this repository.
+
+Usage: cargo xtask COMMAND
+
+Commands:
+  test [--only PART]   Installs what the tests need, runs them all, says how long each part took.
+                       Parts: rust, doc-tests, browser, demo
+  ci [--after-test]    fmt, tidy, clippy, docs, and all of `test`; goes on after a failure and lists them all.
+                       With --after-test without the tests, for a machine that has just run them
+  tidy                 The rules that no compiler knows, each finding with its place and how to mend it
+  help                 This text
+
+Examples:
+  cargo xtask test
+  cargo xtask test --only browser
+  cargo xtask tidy
+
+Exit status: 0 all is well, 1 something failed or was found, 2 the arguments make no sense.
+";
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Help,
+    /// One part, or all of them.
+    Test(Option<Part>),
+    Ci(Tests),
+    Tidy,
+}
+
+/// A part of the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Rust,
+    DocTests,
+    Browser,
+    Demo,
+}
+
+/// Whether `ci` runs the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tests {
+    Included,
+    /// `cargo xtask test` has just run on the same tree.
+    DoneBefore,
+}
+
+/// Arguments that make no sense.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum UsageFault {
+    CommandMissing,
+    CommandUnknown(String),
+    ArgumentUnknown(String),
+    PartMissing,
+    PartUnknown(String),
+}
+
+impl Command {
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, UsageFault> {
+        let mut arguments = arguments.into_iter();
+        let name = arguments.next().ok_or(UsageFault::CommandMissing)?;
+        let mut rest = arguments.peekable();
+        if rest.peek().is_some_and(|argument| argument == "--help" || argument == "-h") {
+            return Ok(Self::Help);
+        }
+        let command = match name.as_str() {
+            "help" | "--help" | "-h" => Self::Help,
+            "tidy" => Self::Tidy,
+            "test" => match rest.next_if_eq("--only") {
+                None => Self::Test(None),
+                Some(_) => Self::Test(Some(Part::parse(rest.next())?)),
+            },
+            "ci" => match rest.next_if_eq("--after-test") {
+                None => Self::Ci(Tests::Included),
+                Some(_) => Self::Ci(Tests::DoneBefore),
+            },
+            _ => return Err(UsageFault::CommandUnknown(name)),
+        };
+        match rest.next() {
+            None => Ok(command),
+            Some(argument) => Err(UsageFault::ArgumentUnknown(argument)),
+        }
+    }
+}
+
+impl Part {
+    fn parse(name: Option<String>) -> Result<Self, UsageFault> {
+        match name.as_deref() {
+            Some("rust") => Ok(Self::Rust),
+            Some("doc-tests") => Ok(Self::DocTests),
+            Some("browser") => Ok(Self::Browser),
+            Some("demo") => Ok(Self::Demo),
+            Some(name) => Err(UsageFault::PartUnknown(name.to_owned())),
+            None => Err(UsageFault::PartMissing),
+        }
+    }
+}
+
+impl fmt::Display for UsageFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandMissing => f.write_str("a command is missing"),
+            Self::CommandUnknown(name) => write!(f, "there is no command `{name}`"),
+            Self::ArgumentUnknown(argument) => write!(f, "`{argument}` is not expected here"),
+            Self::PartMissing => f.write_str("--only needs a part: rust, doc-tests, browser or demo"),
+            Self::PartUnknown(name) => {
+                write!(f, "there is no part `{name}`; there are rust, doc-tests, browser and demo")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, UsageFault> {
+        Command::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn commands_and_their_options() {
+        let cases = [
+            ("test", Ok(Command::Test(None))),
+            ("test --only demo", Ok(Command::Test(Some(Part::Demo)))),
+            ("test --only doc-tests", Ok(Command::Test(Some(Part::DocTests)))),
+            ("ci", Ok(Command::Ci(Tests::Included))),
+            ("ci --after-test", Ok(Command::Ci(Tests::DoneBefore))),
+            ("tidy", Ok(Command::Tidy)),
+            ("--help", Ok(Command::Help)),
+            ("test --help", Ok(Command::Help)),
+            ("", Err(UsageFault::CommandMissing)),
+            ("tset", Err(UsageFault::CommandUnknown("tset".to_owned()))),
+            ("test --only", Err(UsageFault::PartMissing)),
+            ("test --only rsut", Err(UsageFault::PartUnknown("rsut".to_owned()))),
+            ("tidy --after-test", Err(UsageFault::ArgumentUnknown("--after-test".to_owned()))),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(parse(line), expected, "{line}");
+        }
+    }
+}
