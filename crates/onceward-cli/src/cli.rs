@@ -43,8 +43,10 @@ fn json() -> Arg {
 fn demo() -> Command {
     Command::new("demo")
         .about("Watch an agent retry an order, without and with onceward")
-        .after_help("Needs no browser and no set-up, stays on this machine, and takes less than a minute.\n\n\
-                     Examples:\n  onceward demo\n  onceward demo --json")
+        .after_help(
+            "Needs no browser and no set-up, stays on this machine, and takes less than a minute.\n\n\
+                     Examples:\n  onceward demo\n  onceward demo --json",
+        )
         .arg(json())
 }
 
@@ -66,13 +68,23 @@ fn ca() -> Command {
     Command::new("ca")
         .about("The certificate authority that interception uses")
         .subcommand_required(true)
-        .subcommand(with_flags(Command::new("show").about("Show the authority and how clients trust it").arg(json()), &takes))
+        .subcommand(with_flags(
+            Command::new("show").about("Show the authority and how clients trust it").arg(json()),
+            &takes,
+        ))
         .subcommand(with_flags(
             Command::new("export")
                 .about("Write the authority's certificate")
                 .after_help("Example:\n  onceward ca export --format der --output onceward.der")
                 .arg(Arg::new("format").long("format").value_parser(["pem", "der"]).default_value("pem"))
-                .arg(Arg::new("output").long("output").short('o').value_name("FILE").value_parser(value_parser!(PathBuf)).help("Where to write [default: standard output]"))
+                .arg(
+                    Arg::new("output")
+                        .long("output")
+                        .short('o')
+                        .value_name("FILE")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("Where to write [default: standard output]"),
+                )
                 .arg(json()),
             &takes,
         ))
@@ -81,7 +93,12 @@ fn ca() -> Command {
                 .about("Add the authority to this user's NSS database, which Chromium and Firefox read")
                 .after_help("Asks before it changes anything, unless --yes is given; --remove takes it back.")
                 .arg(Arg::new("yes").long("yes").action(ArgAction::SetTrue).help("Do not ask"))
-                .arg(Arg::new("remove").long("remove").action(ArgAction::SetTrue).help("Remove the authority again"))
+                .arg(
+                    Arg::new("remove")
+                        .long("remove")
+                        .action(ArgAction::SetTrue)
+                        .help("Remove the authority again"),
+                )
                 .arg(json()),
             &takes,
         ))
@@ -89,11 +106,25 @@ fn ca() -> Command {
 
 fn effects() -> Command {
     let takes = [TakenBy::All];
-    let key = || Arg::new("key").required(true).value_name("KEY").help("The key as it was sent, or its tag from `effects list`");
-    let operation = || {
-        Arg::new("effect").long("effect").value_name("ID").help("Which one, where the key has several: its id from `effects show`")
+    let key = || {
+        Arg::new("key")
+            .required(true)
+            .value_name("KEY")
+            .help("The key as it was sent, or its tag from `effects list`")
     };
-    let because = || Arg::new("because").long("because").value_name("TEXT").required(true).help("The reason, for the audit log");
+    let operation = || {
+        Arg::new("effect")
+            .long("effect")
+            .value_name("ID")
+            .help("Which one, where the key has several: its id from `effects show`")
+    };
+    let because = || {
+        Arg::new("because")
+            .long("because")
+            .value_name("TEXT")
+            .required(true)
+            .help("The reason, for the audit log")
+    };
     Command::new("effects")
         .about("What was executed, and what is in doubt")
         .subcommand_required(true)
@@ -139,7 +170,12 @@ fn store() -> Command {
     Command::new("store")
         .about("The file in which effects are remembered")
         .subcommand_required(true)
-        .subcommand(with_flags(Command::new("verify").about("Read every page and every record, and say what is wrong").arg(json()), &takes))
+        .subcommand(with_flags(
+            Command::new("verify")
+                .about("Read every page and every record, and say what is wrong")
+                .arg(json()),
+            &takes,
+        ))
         .subcommand(with_flags(Command::new("stats").about("Count what is remembered").arg(json()), &takes))
 }
 
@@ -148,6 +184,12 @@ fn config() -> Command {
     Command::new("config")
         .about("The configuration that a run would have")
         .subcommand_required(true)
-        .subcommand(with_flags(Command::new("check").about("Check it, and say where what is wrong").arg(json()), &takes))
-        .subcommand(with_flags(Command::new("print").about("Print each value with where it came from").arg(json()), &takes))
+        .subcommand(with_flags(
+            Command::new("check").about("Check it, and say where what is wrong").arg(json()),
+            &takes,
+        ))
+        .subcommand(with_flags(
+            Command::new("print").about("Print each value with where it came from").arg(json()),
+            &takes,
+        ))
 }

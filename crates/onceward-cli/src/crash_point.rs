@@ -19,7 +19,9 @@ pub(crate) fn from_environment() -> anyhow::Result<Option<Arc<dyn Probe>>> {
         Ok("after-claim") => Stage::Claimed,
         Ok("after-commit") => Stage::Ran,
         Ok("after-store") => Stage::Settled,
-        Ok(other) => bail!("{VARIABLE}={other}: expected before-claim, after-claim, after-commit or after-store"),
+        Ok(other) => {
+            bail!("{VARIABLE}={other}: expected before-claim, after-claim, after-commit or after-store")
+        }
     };
     Ok(Some(Arc::new(CrashPoint(stage))))
 }

@@ -31,6 +31,13 @@ impl Failure {
         Self::Store(error.into())
     }
 
+    /// The error itself, for who adds to it.
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Failed(error) | Self::Usage(error) | Self::Store(error) => error,
+        }
+    }
+
     /// Says what went wrong on standard error.
     pub(crate) fn report(&self) -> ExitCode {
         let (error, code) = match self {

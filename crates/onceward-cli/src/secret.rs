@@ -8,7 +8,9 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use onceward_control::Token;
 use onceward_core::secret::Secret;
+use zeroize::Zeroizing;
 
 /// Hexadecimal digits of the secret's 32 bytes.
 const DIGITS: usize = 64;
@@ -17,8 +19,21 @@ const DIGITS: usize = 64;
 ///
 /// The file appears whole or not at all: of two programs that start at once, both end up with the same secret.
 pub(crate) fn load_or_create(path: &Path) -> anyhow::Result<Secret> {
+    digits(path).and_then(|digits| {
+        let bytes =
+            parse(&digits).with_context(|| format!("{} changed while it was read", path.display()))?;
+        Ok(Secret::new(bytes))
+    })
+}
+
+/// The token of the control API over TCP: the digits of a secret of its own.
+pub(crate) fn control_token(path: &Path) -> anyhow::Result<Token> {
+    Ok(Token::new(&digits(path)?)?)
+}
+
+fn digits(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     match read(path) {
-        Ok(Some(secret)) => Ok(secret),
+        Ok(Some(digits)) => Ok(digits),
         Ok(None) => {
             create(path).with_context(|| format!("cannot make the secret {}", path.display()))?;
             read(path)?.with_context(|| format!("the secret {} vanished", path.display()))
@@ -27,22 +42,25 @@ pub(crate) fn load_or_create(path: &Path) -> anyhow::Result<Secret> {
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<Option<Secret>> {
+fn read(path: &Path) -> anyhow::Result<Option<Zeroizing<String>>> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("cannot read the secret {}", path.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read the secret {}", path.display()));
+        }
     };
     let mode = file.metadata()?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         bail!("the secret {0} can be read by others (mode {mode:o}); run: chmod 600 {0}", path.display());
     }
-    let mut text = String::new();
+    let mut text = Zeroizing::new(String::new());
     file.read_to_string(&mut text).with_context(|| format!("cannot read the secret {}", path.display()))?;
-    let Some(bytes) = parse(text.trim()) else {
+    let digits = Zeroizing::new(text.trim().to_owned());
+    if parse(&digits).is_none() {
         bail!("{} holds no secret: expected {DIGITS} hexadecimal digits", path.display());
-    };
-    Ok(Some(Secret::new(bytes)))
+    }
+    Ok(Some(digits))
 }
 
 fn parse(text: &str) -> Option<[u8; 32]> {

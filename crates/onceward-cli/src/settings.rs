@@ -20,12 +20,12 @@ use onceward_proxy::{
 };
 use onceward_store::Durability;
 
+pub(crate) use self::spec::TakenBy;
 use self::{
     file::File,
     spec::{SPECS, Spec},
     value::{bytes, duration, list, truth},
 };
-pub(crate) use self::spec::TakenBy;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,11 @@ pub(crate) fn with_flags(command: Command, takes: &[TakenBy]) -> Command {
                 .help("Where the secret, the authority and the default store live [default: the user's state directory]"),
         );
     SPECS.iter().filter(|spec| takes.contains(&spec.taken_by)).fold(command, |command, spec| {
-        let arg = Arg::new(spec.flag).long(spec.flag).value_name(spec.value_name).env(variable(spec)).help(spec.help);
+        let arg = Arg::new(spec.flag)
+            .long(spec.flag)
+            .value_name(spec.value_name)
+            .env(variable(spec))
+            .help(spec.help);
         // A switch may stand alone; `--allow-private` means `--allow-private=true`.
         let arg = if spec.value_name == "true|false" {
             arg.num_args(0..=1).default_missing_value("true").require_equals(true)
@@ -131,7 +135,11 @@ impl Settings {
     }
 
     /// Parses one setting; a refusal names the setting, its value and where it came from.
-    fn parse<T>(&self, key: &'static str, parse: impl FnOnce(&str) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    fn parse<T>(
+        &self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let setting = self.get(key)?;
         parse(&setting.text).with_context(|| format!("{key} = {:?} (from {})", setting.text, setting.source))
     }
@@ -162,13 +170,16 @@ fn default(spec: &Spec, state_dir: &Path) -> String {
         ("store.url", None) => format!("sqlite:{}", in_state_dir("onceward.db")),
         ("store.secret_file", None) => in_state_dir("secret"),
         ("proxy.ca_dir", None) => in_state_dir("ca"),
+        ("control.token_file", None) => in_state_dir("control-token"),
         (_, None) => String::new(),
     }
 }
 
 /// `$XDG_STATE_HOME/onceward`, else `~/.local/state/onceward` (XDG Base Directory Specification 0.8).
 fn default_state_dir() -> anyhow::Result<PathBuf> {
-    if let Some(folder) = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute()) {
+    if let Some(folder) =
+        env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute())
+    {
         return Ok(folder.join("onceward"));
     }
     match env::var_os("HOME") {
@@ -203,6 +214,7 @@ pub(crate) struct ProxySettings {
     pub(crate) roots: Roots,
     pub(crate) private_targets: PrivateTargets,
     pub(crate) control: Option<SocketAddr>,
+    pub(crate) control_token_file: PathBuf,
     pub(crate) policy: Policy,
     pub(crate) drain_patience: Duration,
 }
@@ -251,7 +263,9 @@ impl Settings {
             no_proxy: self.parse("proxy.no_proxy", |text| Ok(NoProxy::parse(text)?))?,
             roots: self.roots()?,
             private_targets,
-            control: self.optional("control.listen", |text| text.parse().context("expected an address and a port"))?,
+            control: self
+                .optional("control.listen", |text| text.parse().context("expected an address and a port"))?,
+            control_token_file: self.parse("control.token_file", |text| Ok(PathBuf::from(text)))?,
             policy: self.policy()?,
             drain_patience: self.parse("drain.patience", duration)?,
         })

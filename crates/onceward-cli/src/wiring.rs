@@ -1,9 +1,6 @@
 //! Puts the parts together: settings in, running parts out.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use onceward_core::{secret::Secret, time::Timestamp};
@@ -62,19 +59,19 @@ pub(crate) fn open_read_only(settings: &StoreSettings) -> Result<(Arc<Sqlite>, O
 pub(crate) fn sqlite_path(settings: &StoreSettings) -> Result<PathBuf, Failure> {
     match &settings.url {
         StoreUrl::Sqlite(path) => Ok(path.clone()),
-        StoreUrl::Memory => {
-            Err(Failure::usage(anyhow::anyhow!("a memory store lives and dies with its server; there is no file to look at")))
-        }
+        StoreUrl::Memory => Err(Failure::usage(anyhow::anyhow!(
+            "a memory store lives and dies with its server; there is no file to look at"
+        ))),
     }
 }
 
-/// Where a running server of this store can be spoken to.
+/// Where a running server of this store can be spoken to: a socket in a folder of its own, which only its user may enter.
 pub(crate) fn control_socket(settings: &StoreSettings) -> Option<PathBuf> {
     match &settings.url {
         StoreUrl::Sqlite(path) => {
             let mut name = path.file_name()?.to_owned();
-            name.push(".sock");
-            Some(path.with_file_name(name))
+            name.push(".control");
+            Some(path.with_file_name(name).join("socket"))
         }
         StoreUrl::Memory => None,
     }

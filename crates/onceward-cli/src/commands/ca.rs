@@ -28,8 +28,11 @@ pub(crate) fn show(settings: &Settings, json: bool) -> Result<ExitCode, Failure>
     let authority = authority(settings)?;
     let not_after = Timestamp::try_from(authority.not_after()).map_err(Failure::failed)?;
     if json {
-        let trust: serde_json::Map<_, _> =
-            authority.trust_steps().into_iter().map(|step| (step.client.to_owned(), json!(step.line))).collect();
+        let trust: serde_json::Map<_, _> = authority
+            .trust_steps()
+            .into_iter()
+            .map(|step| (step.client.to_owned(), json!(step.line)))
+            .collect();
         print_json(&json!({
             "subject": authority.subject(),
             "not_after": not_after.to_string(),

@@ -5,22 +5,26 @@ use std::process::ExitCode;
 use comfy_table::{Table, presets::NOTHING};
 use serde_json::json;
 
-use crate::{
-    commands::print_json,
-    failure::Failure,
-    settings::Settings,
-};
+use crate::{commands::print_json, failure::Failure, settings::Settings};
 
 pub(crate) fn check(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
     settings.check().map_err(Failure::usage)?;
-    if json { print_json(&json!({"ok": true}))? } else { super::print("the configuration is good\n")? }
+    if json {
+        print_json(&json!({"ok": true}))?
+    } else {
+        super::print("the configuration is good\n")?
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn print(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
     // What cannot be used is not printed as if it could.
     settings.check().map_err(Failure::usage)?;
-    if json { print_json(&values(settings))? } else { super::print(&table(settings))? }
+    if json {
+        print_json(&values(settings))?
+    } else {
+        super::print(&table(settings))?
+    }
     Ok(ExitCode::SUCCESS)
 }
 

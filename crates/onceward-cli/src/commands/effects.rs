@@ -1,5 +1,281 @@
-//! `onceward effects`.
-use std::process::ExitCode;
+//! `onceward effects list | show | resolve | cancel`.
+//!
+//! Asks the server that has the store open. Where none runs, the store is opened here and asked in the same way.
+
+use std::{path::Path, process::ExitCode, sync::Arc};
+
+use anyhow::{anyhow, bail};
 use clap::ArgMatches;
-use crate::{failure::Failure, settings::Settings};
-pub(crate) fn run(_: &str, _: &Settings, _: &ArgMatches) -> Result<ExitCode, Failure> { Ok(ExitCode::SUCCESS) }
+use comfy_table::{Table, presets::NOTHING};
+use onceward_control::{
+    Control, UnixDoor,
+    client::{ClientError, ControlClient, EffectsQuery, KeySelector},
+    serve_unix,
+    wire::{Cancel, ChangeResult, Content, Effect, EffectDetail, Outcome, Resolve, Verdict},
+};
+use onceward_core::{actor::KeyTag, key::Key};
+use onceward_engine::{Engine, Limits};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    commands::{print, print_json, runtime},
+    failure::Failure,
+    settings::{Settings, StoreSettings},
+    wiring,
+};
+
+/// Effects of one key that are looked at: operations of one step, of which there are few.
+const EFFECTS_OF_A_KEY_MAX: usize = 1_000;
+
+pub(crate) fn run(command: &str, settings: &Settings, matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let store = settings.store().map_err(Failure::usage)?;
+    // Says so where there is no file to ask about.
+    wiring::sqlite_path(&store)?;
+    let socket = wiring::control_socket(&store)
+        .ok_or_else(|| Failure::usage(anyhow!("the store's path has no file name")))?;
+    runtime().map_err(Failure::failed)?.block_on(async {
+        let client = ControlClient::unix(&socket);
+        match act(command, &client, matches).await {
+            Err(ClientError::NotRunning { .. }) => {
+                let own = Own::open(&store, &socket).await?;
+                let acted = act(command, &client, matches).await;
+                own.close().await;
+                acted
+            }
+            acted => acted,
+        }
+        .map_err(failure)?
+        .map_err(Failure::failed)
+    })
+}
+
+/// A refusal by the record is a plain no; anything else is a store that could not be asked.
+fn failure(error: ClientError) -> Failure {
+    match error {
+        ClientError::Refused { .. } => Failure::failed(error),
+        ClientError::NotRunning { .. } | ClientError::Broken { .. } => Failure::store(error),
+    }
+}
+
+type Acted = Result<anyhow::Result<ExitCode>, ClientError>;
+
+async fn act(command: &str, client: &ControlClient, matches: &ArgMatches) -> Acted {
+    match command {
+        "list" => list(client, matches).await,
+        "show" => show(client, matches).await,
+        "resolve" => resolve(client, matches).await,
+        _ => cancel(client, matches).await,
+    }
+}
+
+async fn list(client: &ControlClient, matches: &ArgMatches) -> Acted {
+    let limit = matches.get_one::<usize>("limit").copied();
+    let query =
+        EffectsQuery { in_doubt_only: matches.get_flag("in-doubt"), limit, ..EffectsQuery::default() };
+    let page = client.effects(&query).await?;
+    if matches.get_flag("json") {
+        return Ok(written(print_json(&page)));
+    }
+    let mut text = table(&page.effects);
+    if page.corrupt > 0 {
+        text.push_str(&format!("{} records cannot be read; run: onceward store verify\n", page.corrupt));
+    }
+    if page.next.is_some() {
+        text.push_str("there are more; raise --limit\n");
+    }
+    Ok(written(print(&text)))
+}
+
+async fn show(client: &ControlClient, matches: &ArgMatches) -> Acted {
+    let effects = match of_key(client, matches).await? {
+        Ok(effects) => effects,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut details = Vec::new();
+    for effect in &effects {
+        details.push(client.effect(&effect.id).await?);
+    }
+    if matches.get_flag("json") {
+        return Ok(written(print_json(&json!({"effects": details}))));
+    }
+    let text: Vec<String> = details.iter().map(paragraph).collect();
+    Ok(written(print(&text.join("\n"))))
+}
+
+async fn resolve(client: &ControlClient, matches: &ArgMatches) -> Acted {
+    let effect = match one_of_key(client, matches, "in-doubt").await? {
+        Ok(effect) => effect,
+        Err(error) => return Ok(Err(error)),
+    };
+    let verdict = if matches.get_flag("happened") { Verdict::Happened } else { Verdict::Absent };
+    let change = client.resolve(&effect.id, &Resolve { verdict, reason: because(matches) }).await?;
+    if matches.get_flag("json") {
+        return Ok(written(print_json(&change)));
+    }
+    let meaning = match verdict {
+        Verdict::Happened => "it happened; a retry is told so and never runs",
+        Verdict::Absent => "it did not happen; a retry with the same key runs",
+    };
+    Ok(written(print(&format!("{}: {meaning}\n", effect.effect))))
+}
+
+async fn cancel(client: &ControlClient, matches: &ArgMatches) -> Acted {
+    let effect = match one_of_key(client, matches, "").await? {
+        Ok(effect) => effect,
+        Err(error) => return Ok(Err(error)),
+    };
+    let change = client.cancel(&effect.id, &Cancel { reason: because(matches) }).await?;
+    if matches.get_flag("json") {
+        return Ok(written(print_json(&change)));
+    }
+    let meaning = match change.result {
+        ChangeResult::Resolved | ChangeResult::Cancelled => "cancelled; it has not run and never will",
+        ChangeResult::Abandoned => {
+            "still in doubt, and given up: it may have happened, and is never run again"
+        }
+        ChangeResult::AlreadyDone => "it had happened before; its answer stands",
+    };
+    Ok(written(print(&format!("{}: {meaning}\n", effect.effect))))
+}
+
+/// The effects of the key on the command line; an error where there is none.
+async fn of_key(
+    client: &ControlClient,
+    matches: &ArgMatches,
+) -> Result<anyhow::Result<Vec<Effect>>, ClientError> {
+    let Some(text) = matches.get_one::<String>("key") else { return Ok(Ok(Vec::new())) };
+    let selector = match KeyTag::parse(text) {
+        Some(tag) => KeySelector::Tag(tag),
+        None => match Key::new(text) {
+            Ok(key) => KeySelector::Key(key),
+            Err(invalid) => return Ok(Err(anyhow!(invalid))),
+        },
+    };
+    let query =
+        EffectsQuery { key: Some(selector), limit: Some(EFFECTS_OF_A_KEY_MAX), ..EffectsQuery::default() };
+    let page = client.effects(&query).await?;
+    if page.effects.is_empty() {
+        return Ok(Err(anyhow!("no effect of this key is remembered")));
+    }
+    Ok(Ok(page.effects))
+}
+
+/// The one effect that is meant: by its id, else the only one of the key, else the only one in `state`.
+async fn one_of_key(
+    client: &ControlClient,
+    matches: &ArgMatches,
+    state: &str,
+) -> Result<anyhow::Result<Effect>, ClientError> {
+    let effects = match of_key(client, matches).await? {
+        Ok(effects) => effects,
+        Err(error) => return Ok(Err(error)),
+    };
+    Ok(choose(effects, matches.get_one::<String>("effect").map(String::as_str), state))
+}
+
+fn choose(effects: Vec<Effect>, id: Option<&str>, state: &str) -> anyhow::Result<Effect> {
+    let candidates: Vec<Effect> = match id {
+        Some(id) => effects.into_iter().filter(|effect| effect.id == id).collect(),
+        None if effects.len() == 1 => effects,
+        None => effects.into_iter().filter(|effect| effect.state == state).collect(),
+    };
+    match <[Effect; 1]>::try_from(candidates) {
+        Ok([effect]) => Ok(effect),
+        Err(candidates) if candidates.is_empty() => bail!("no such effect; see: onceward effects show"),
+        Err(candidates) => {
+            bail!("the key has several effects; name one with --effect:\n{}", table(&candidates))
+        }
+    }
+}
+
+fn because(matches: &ArgMatches) -> String {
+    matches.get_one::<String>("because").cloned().unwrap_or_default()
+}
+
+fn written(printed: Result<(), Failure>) -> anyhow::Result<ExitCode> {
+    match printed {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(failure) => Err(failure.into_error()),
+    }
+}
+
+fn table(effects: &[Effect]) -> String {
+    if effects.is_empty() {
+        return "nothing is remembered\n".to_owned();
+    }
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(["key", "state", "sent", "effect"]);
+    for effect in effects {
+        let state = match &effect.reason {
+            Some(reason) => format!("{} ({reason})", effect.state),
+            None => effect.state.clone(),
+        };
+        let sent_at = effect.sent_at.clone().unwrap_or_default();
+        table.add_row([&effect.key, &state, &sent_at, &effect.effect]);
+    }
+    format!("{}\n", table.trim_fmt())
+}
+
+fn paragraph(detail: &EffectDetail) -> String {
+    let effect = &detail.effect;
+    let mut text = format!("{}\n  id      {}\n  state   {}", effect.effect, effect.id, effect.state);
+    if let Some(reason) = &effect.reason {
+        text.push_str(&format!(" ({reason})"));
+    }
+    text.push_str(&format!(" since {}\n", effect.since));
+    if let Some(sent_at) = &effect.sent_at {
+        text.push_str(&format!("  sent    {sent_at}\n"));
+    }
+    match &detail.outcome {
+        Some(Outcome::Answer { status, content, .. }) => {
+            let content = match content {
+                Content::Kept { len } => format!("{len} bytes kept"),
+                Content::NotKept { len, .. } => format!("{len} bytes, not kept"),
+                Content::None { .. } => "no content".to_owned(),
+            };
+            text.push_str(&format!("  answer  {status}, {content}\n"));
+        }
+        Some(Outcome::Vouched) => text.push_str("  answer  never seen; somebody vouched that it happened\n"),
+        Some(Outcome::Unreadable) => {
+            text.push_str("  answer  does not open under this deployment's secret\n")
+        }
+        None => {}
+    }
+    for line in &detail.audit {
+        text.push_str(&format!("  audit   {line}\n"));
+    }
+    text
+}
+
+/// The store opened by this very command, and asked through its control socket like any other.
+struct Own {
+    engine: Engine,
+    shutdown: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Own {
+    async fn open(settings: &StoreSettings, socket: &Path) -> Result<Self, Failure> {
+        let path = wiring::sqlite_path(settings)?;
+        if !path.exists() {
+            return Err(Failure::store(anyhow!("there is no store at {}", path.display())));
+        }
+        let open = wiring::open(settings)?;
+        let records = Arc::clone(&open.store);
+        let engine = wiring::engine(open, Limits::default()).await?;
+        let door = UnixDoor::open(socket).await.map_err(Failure::store)?;
+        let shutdown = CancellationToken::new();
+        let control = Control::new(engine.clone(), records, Ok(()));
+        let serving = tokio::spawn(serve_unix(door, control, shutdown.clone()));
+        Ok(Self { engine, shutdown, serving })
+    }
+
+    async fn close(self) {
+        self.shutdown.cancel();
+        if let Err(error) = self.serving.await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the control API failed");
+        }
+        self.engine.close().await;
+    }
+}

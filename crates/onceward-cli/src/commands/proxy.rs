@@ -1,13 +1,15 @@
 //! `onceward proxy`: the forward proxy.
 
+mod doors;
 mod starts;
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Full};
+use onceward_control::Control;
 use onceward_core::problem::Form;
 use onceward_engine::{Engine, Limits as EngineLimits};
 use onceward_proxy::{
@@ -16,7 +18,7 @@ use onceward_proxy::{
     leaf::Leaves,
     limits::Limits,
     rules::ForwardRules,
-    server::{Config, ProxyBody, Server},
+    server::{Config, ProxyBody, Report, Server},
     session::{Access, Session},
     upstream::{OwnAddresses, Upstream, UpstreamConfig, UpstreamLimits},
 };
@@ -24,10 +26,11 @@ use onceward_tower::{Cors, Surface};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
-use self::starts::Starts;
+use self::{doors::Doors, starts::Starts};
 use crate::{
     commands::{print, print_json, runtime},
     failure::Failure,
@@ -49,35 +52,61 @@ async fn serve(store: StoreSettings, settings: ProxySettings, json: bool) -> Res
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))
         .map_err(Failure::usage)?;
-    let engine = wiring::engine(wiring::open(&store)?, EngineLimits::default()).await?;
-    engine.prove_replay().await.context("replay does not work against this store").map_err(Failure::store)?;
+    let open = wiring::open(&store)?;
+    let records = Arc::clone(&open.store);
+    let engine = wiring::engine(open, EngineLimits::default()).await?;
+    let self_test = engine.prove_replay().await;
+    if let Err(error) = &self_test {
+        return Err(Failure::store(anyhow::anyhow!("replay does not work against this store: {error}")));
+    }
     #[cfg(feature = "crash-points")]
     if let Some(probe) = crate::crash_point::from_environment().map_err(Failure::usage)? {
         engine.watch(probe);
     }
-    let running = Running::start(listener, engine, &settings).await?;
-    let starts = Starts::new(running.address, &running.authority);
-    if json { print_json(&starts.json())? } else { print(&starts.text())? }
+    let control = Control::new(engine.clone(), records, self_test);
+    let doors = Doors::open(&store, &settings, &control).await?;
+    let running = Running::start(listener, engine, &settings, doors).await?;
+    let starts = Starts::new(running.address, running.doors.address, &running.authority);
+    if json {
+        print_json(&starts.json())?
+    } else {
+        print(&starts.text())?
+    }
     let first_signal = signalled().await.map_err(Failure::failed)?;
     tracing::info!(signal = first_signal, "draining");
-    running.stop(settings.drain_patience).await
+    // A second signal does not wait for anything.
+    tokio::select! {
+        stopped = running.stop(settings.drain_patience) => stopped,
+        _ = signalled() => Ok(ExitCode::from(INTERRUPTED)),
+    }
 }
+
+/// The exit code after a second signal: 128 and SIGINT, as shells count.
+const INTERRUPTED: u8 = 130;
 
 /// A proxy that listens.
 struct Running {
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     authority: Arc<Authority>,
     engine: Engine,
+    doors: Doors,
     shutdown: CancellationToken,
-    serving: tokio::task::JoinHandle<std::io::Result<onceward_proxy::server::Report>>,
+    serving: JoinHandle<std::io::Result<Report>>,
 }
 
 impl Running {
-    async fn start(listener: TcpListener, engine: Engine, settings: &ProxySettings) -> Result<Self, Failure> {
+    async fn start(
+        listener: TcpListener,
+        engine: Engine,
+        settings: &ProxySettings,
+        doors: Doors,
+    ) -> Result<Self, Failure> {
         let address = listener.local_addr().map_err(Failure::failed)?;
         let authority = Authority::load_or_create(&settings.ca_dir).map(Arc::new).map_err(Failure::usage)?;
         let own_addresses = OwnAddresses::default();
-        own_addresses.add(address);
+        for own in [Some(address), doors.address].into_iter().flatten() {
+            own_addresses.add(own);
+        }
         let upstream = Upstream::new(UpstreamConfig {
             roots: settings.roots.clone(),
             upstream_proxy: settings.upstream_proxy.clone(),
@@ -101,11 +130,11 @@ impl Running {
         let shutdown = CancellationToken::new();
         let serving = {
             let shutdown = shutdown.clone();
-            tokio::spawn(async move {
-                server.run(listener, Session::new(OWN_SESSION), exchange, shutdown).await
-            })
+            tokio::spawn(
+                async move { server.run(listener, Session::new(OWN_SESSION), exchange, shutdown).await },
+            )
         };
-        Ok(Self { address, authority, engine, shutdown, serving })
+        Ok(Self { address, authority, engine, doors, shutdown, serving })
     }
 
     /// Takes no new connections, lets what is under way end, and says what could not (L6).
@@ -113,10 +142,15 @@ impl Running {
         self.shutdown.cancel();
         let drained = self.engine.drain(patience).await;
         let report = self.serving.await.map_err(Failure::failed)?.map_err(Failure::failed)?;
+        // The control API answers for as long as there is something to ask about.
+        self.doors.close().await;
         self.engine.close().await;
         anstream::eprintln!(
             "drained: {} requests finished, {} stopped and now in doubt, {} connections and {} tunnels cut",
-            drained.finished, drained.stopped, report.connections_cut, report.tunnels_cut,
+            drained.finished,
+            drained.stopped,
+            report.connections_cut,
+            report.tunnels_cut,
         );
         Ok(if drained.stopped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -135,19 +169,24 @@ async fn signalled() -> std::io::Result<&'static str> {
 fn own_page(request: &Parts) -> Response<ProxyBody> {
     let path = request.uri.path();
     let page = match path.strip_prefix("/problems/") {
-        Some(slug) => None::<String>.filter(|_| slug.is_empty()),
+        Some(slug) => onceward_control::problem_page(slug).map(str::to_owned),
         None if path == "/" => Some(WELCOME.to_owned()),
         None => None,
     };
     let (status, text) = match page {
         Some(text) => (StatusCode::OK, text),
-        None => (StatusCode::NOT_FOUND, "Nothing is here: this is the onceward proxy, not a site.\n".to_owned()),
+        None => {
+            (StatusCode::NOT_FOUND, "Nothing is here: this is the onceward proxy, not a site.\n".to_owned())
+        }
     };
     let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(Form::Markdown.content_type()));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(Form::Markdown.content_type()));
     response
 }
 
-const WELCOME: &str = "# onceward\n\nThis is a forward proxy. Point a browser at it; `onceward proxy` printed how.\n";
+const WELCOME: &str =
+    "# onceward\n\nThis is a forward proxy. Point a browser at it; `onceward proxy` printed how.\n";

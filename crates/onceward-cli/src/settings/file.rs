@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env,
-    fs,
+    env, fs,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
@@ -56,7 +55,10 @@ impl File {
                     bail!("{}: unknown setting `{key}`{}", place(at), suggestion(&key));
                 };
                 let Some(text) = text_of(value.get_ref()) else {
-                    bail!("{}: `{key}` must be a text, a number, true or false, or a list of texts", place(at));
+                    bail!(
+                        "{}: `{key}` must be a text, a number, true or false, or a list of texts",
+                        place(at)
+                    );
                 };
                 values.insert(spec.key, text);
             }
@@ -144,9 +146,6 @@ mod tests {
             parse("retention = \"24h\"\n"),
             Err("onceward.toml:1: `retention` is no section; write [retention]".to_owned())
         );
-        assert_eq!(
-            parse("[zzz]\nq = 1\n"),
-            Err("onceward.toml:2: unknown setting `zzz.q`".to_owned())
-        );
+        assert_eq!(parse("[zzz]\nq = 1\n"), Err("onceward.toml:2: unknown setting `zzz.q`".to_owned()));
     }
 }

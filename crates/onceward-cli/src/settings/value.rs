@@ -73,7 +73,14 @@ mod tests {
 
     #[test]
     fn bytes_may_be_counted_in_k_and_m() {
-        let cases = [("0", Some(0)), ("4096", Some(4_096)), ("64k", Some(65_536)), ("2M", Some(2_097_152)), ("2G", None), ("", None)];
+        let cases = [
+            ("0", Some(0)),
+            ("4096", Some(4_096)),
+            ("64k", Some(65_536)),
+            ("2M", Some(2_097_152)),
+            ("2G", None),
+            ("", None),
+        ];
         for (text, expected) in cases {
             assert_eq!(bytes(text).ok(), expected, "{text}");
         }

@@ -65,6 +65,18 @@ async fn the_socket_of_a_living_process_is_left_alone() {
     assert!(theirs.exists());
 }
 
+// Two that start at once would otherwise each take the other's socket for a dead one's.
+#[tokio::test]
+async fn who_holds_the_lock_serves_even_while_there_is_no_socket_to_ask() {
+    let root = private_directory();
+    let path = root.path().join("control.sock");
+    let _door = UnixDoor::open(&path).await.unwrap();
+    fs::remove_file(&path).unwrap();
+    let refused = UnixDoor::open(&path).await;
+    assert!(matches!(&refused, Err(DoorError::AlreadyServed { .. })), "{refused:?}");
+    assert!(!path.exists());
+}
+
 #[tokio::test]
 async fn a_file_that_is_no_socket_is_not_deleted() {
     let root = private_directory();

@@ -48,7 +48,7 @@ async fn child() {
         let store = Arc::clone(&store);
         tasks.spawn(async move {
             let mut number = first_key + task;
-            while work(&*store, number).await.is_ok() {
+            while work(&store, number).await.is_ok() {
                 number += 8;
             }
         });
@@ -64,7 +64,7 @@ async fn work(store: &Sqlite, number: u64) -> Result<(), StoreError> {
     let reply = store.claim(claim(number)).await.inspect_err(|error| complain(number, error))?;
     let Reply::Decided { decision: Decision::Execute(attempt), .. } = reply else { panic!("{reply:?}") };
     say(&format!("claimed {number}"));
-    if number % 3 != 0 {
+    if !number.is_multiple_of(3) {
         store.settle(id(number), attempt, Settle::Complete(answer(number))).await?;
         say(&format!("done {number}"));
     }

@@ -1,5 +1,7 @@
 //! What stores promise, put to each of them.
 
+#![cfg(test)]
+
 mod crash;
 mod faulty;
 mod files;

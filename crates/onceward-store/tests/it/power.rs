@@ -127,7 +127,7 @@ async fn a_cut_in_the_log_loses_nothing_that_was_synced() {
                     torn[cut..].chunks_mut(512).zip(log[cut..].chunks(512)).enumerate()
                 {
                     // Never the first one, which would only move the cut.
-                    if kept > 0 && random(&mut seed) % 2 == 0 {
+                    if kept > 0 && random(&mut seed).is_multiple_of(2) {
                         torn.copy_from_slice(whole);
                     }
                 }
@@ -179,7 +179,7 @@ async fn check_checkpoint(
     for _ in 0..6 {
         let mut mixed = after.to_vec();
         for (page, bytes) in mixed.chunks_mut(PAGE_BYTES).enumerate() {
-            if random(seed) % 2 == 0 {
+            if random(seed).is_multiple_of(2) {
                 match before.get(page * PAGE_BYTES..(page + 1) * PAGE_BYTES) {
                     Some(old) => bytes.copy_from_slice(old),
                     None => bytes.fill(0),
