@@ -8,7 +8,7 @@ use onceward_core::{
     refusal::Refusal,
 };
 use onceward_engine::{Engine, SelfTestError};
-use onceward_store::{Store, Stored};
+use onceward_store::Stored;
 
 use crate::refused::Refused;
 
@@ -16,15 +16,14 @@ use crate::refused::Refused;
 #[derive(Clone, Debug)]
 pub struct Control {
     engine: Engine,
-    store: Arc<dyn Store>,
     self_test: Arc<Result<(), SelfTestError>>,
 }
 
 impl Control {
-    /// Speaks for `engine` over `store`; `self_test` is what [`Engine::prove_replay`] said at start (A3).
+    /// Speaks for `engine`; `self_test` is what [`Engine::prove_replay`] said at start (A3).
     #[must_use]
-    pub fn new(engine: Engine, store: Arc<dyn Store>, self_test: Result<(), SelfTestError>) -> Self {
-        Self { engine, store, self_test: Arc::new(self_test) }
+    pub fn new(engine: Engine, self_test: Result<(), SelfTestError>) -> Self {
+        Self { engine, self_test: Arc::new(self_test) }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -37,7 +36,7 @@ impl Control {
 
     /// Reads one record with its outcome.
     pub(crate) async fn read(&self, id: LookupId) -> Result<(Record, Label), Refused> {
-        match self.store.get(id).await? {
+        match self.engine.get(id).await? {
             Some(Stored::Record(record, label)) => Ok((*record, label)),
             Some(Stored::Corrupt) => Err(Refused::Protocol(Refusal::RecordCorrupt)),
             None => Err(Refused::EffectUnknown),

@@ -11,7 +11,7 @@ use onceward_core::{
 };
 use onceward_store::{
     AuditCursor, Entry, EntryFilter, Health, Page, PageCursor, Reply, Resolution, ResolutionChange,
-    StoreError, StoredAudit,
+    StoreError, Stored, StoredAudit,
 };
 
 use crate::{
@@ -66,6 +66,14 @@ impl Engine {
     ) -> Result<Page, StoreError> {
         let records = &self.0.records;
         records.once("scan", records.store.scan(filter, after, entries_max)).await
+    }
+
+    /// Reads one record, with its sealed outcome.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn get(&self, id: LookupId) -> Result<Option<Stored>, StoreError> {
+        self.0.records.once("get", self.0.records.store.get(id)).await
     }
 
     /// The tag under which a key is listed.
@@ -160,22 +168,14 @@ impl Engine {
         let resolution = Resolution { id, change, label: label.clone(), audit };
         let reply = self.0.records.once("resolve", self.0.records.store.resolve(resolution)).await?;
         self.0.waiters.wake(id);
-        Ok(match reply {
-            Reply::Decided { decision: Decision::Settled | Decision::Unchanged, .. } => Resolved::Applied,
-            Reply::Decided { decision: Decision::Refuse(denial), .. } => Resolved::Denied(denial),
-            Reply::Decided { decision: Decision::Replay { .. }, .. } => Resolved::AlreadyDone,
-            Reply::Decided {
-                decision:
-                    Decision::Execute(_)
-                    | Decision::Wait { .. }
-                    | Decision::Compare(_)
-                    | Decision::Renewed(_)
-                    | Decision::Stale(Alarm::None | Alarm::EffectAfterRelease),
-                ..
-            }
-            | Reply::Corrupt
-            | Reply::HistoryLost { .. } => Resolved::Corrupt,
-        })
+        let resolved = read_reply(&reply);
+        if resolved != Resolved::Applied {
+            // The line of the same step says what was asked for; this one, that it does not stand.
+            let at = self.now();
+            let refused = AuditEvent { reason: event.reason, ..AuditEvent::new("resolution-refused", label, at) };
+            self.0.audit.send(refused.line(label.key, at));
+        }
+        Ok(resolved)
     }
 
     /// Sweeps until nothing is left that time has overtaken, in bounded batches (T3), and trims the audit log.
@@ -203,6 +203,25 @@ impl Engine {
         if let Err(error) = trimmed {
             tracing::warn!(error = &error as &dyn std::error::Error, "audit log not trimmed");
         }
+    }
+}
+
+fn read_reply(reply: &Reply) -> Resolved {
+    match reply {
+        Reply::Decided { decision: Decision::Settled | Decision::Unchanged, .. } => Resolved::Applied,
+        Reply::Decided { decision: Decision::Refuse(denial), .. } => Resolved::Denied(*denial),
+        Reply::Decided { decision: Decision::Replay { .. }, .. } => Resolved::AlreadyDone,
+        Reply::Decided {
+            decision:
+                Decision::Execute(_)
+                | Decision::Wait { .. }
+                | Decision::Compare(_)
+                | Decision::Renewed(_)
+                | Decision::Stale(Alarm::None | Alarm::EffectAfterRelease),
+            ..
+        }
+        | Reply::Corrupt
+        | Reply::HistoryLost { .. } => Resolved::Corrupt,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod body;
 mod execute;
+mod json_rpc;
 mod layer;
 mod request;
 mod respond;

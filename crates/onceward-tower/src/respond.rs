@@ -16,7 +16,7 @@ use onceward_core::{
 };
 use onceward_engine::{Ran, Standing};
 
-use crate::body::ResponseBody;
+use crate::{body::ResponseBody, json_rpc};
 
 /// How an adapter's own answers look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub(crate) struct Asker {
     pub(crate) origin: Option<HeaderValue>,
     pub(crate) effect: Option<String>,
     pub(crate) key: Option<Key>,
+    /// The id of a JSON-RPC call, which its answer repeats.
+    pub(crate) call_id: Option<Box<str>>,
 }
 
 impl Asker {
@@ -58,6 +60,7 @@ impl Asker {
             origin: head.headers.get(header::ORIGIN).cloned(),
             effect: None,
             key: None,
+            call_id: None,
         }
     }
 
@@ -65,12 +68,22 @@ impl Asker {
     pub(crate) fn respond<C>(&self, ran: Ran<Response<ResponseBody<C>>>) -> Response<ResponseBody<C>> {
         match ran {
             Ran::Answered { answer, standing } => marked(answer, standing),
-            Ran::Stored { outcome, age, told, .. } => match stored(outcome, age, told) {
+            Ran::Stored { outcome, age, told, .. } => match stored(self.addressed(outcome), age, told) {
                 Some(response) => response,
                 None => self.refuse(&Refusal::RecordCorrupt),
             },
             Ran::Refused(refusal) => self.refuse(&refusal),
         }
+    }
+
+    /// The outcome with this caller's own JSON-RPC id.
+    fn addressed(&self, mut outcome: Outcome) -> Outcome {
+        if let (Some(id), Content::Kept(content)) = (&self.call_id, &mut outcome.content)
+            && let Some(addressed) = json_rpc::with_id(content, id)
+        {
+            *content = addressed;
+        }
+        outcome
     }
 
     /// Turns a refusal into a response.

@@ -16,6 +16,7 @@ use tower_service::Service;
 use crate::{
     body::{BodyError, RequestBody, ResponseBody},
     execute::{Reading, execute},
+    json_rpc,
     request::{self, WholeBody},
     respond::{Asker, Surface},
     rules::{Judgement, Plan, Rules},
@@ -115,6 +116,7 @@ impl<S, R: Rules> Once<S, R> {
             Err(refusal) => return asker.refuse(&refusal),
         };
         asker.effect = Some(call.effect.clone());
+        asker.call_id = json_rpc::id(&body.content);
         let (inner, engine) = (self.inner, self.engine.clone());
         let effect = move || {
             let reading = Reading { policy, method: head.method.clone(), sent_at: engine.now() };

@@ -2,7 +2,7 @@
 //!
 //! Asks the server that has the store open. Where none runs, the store is opened here and asked in the same way.
 
-use std::{path::Path, process::ExitCode, sync::Arc};
+use std::{path::Path, process::ExitCode};
 
 use anyhow::{anyhow, bail};
 use clap::ArgMatches;
@@ -261,12 +261,10 @@ impl Own {
         if !path.exists() {
             return Err(Failure::store(anyhow!("there is no store at {}", path.display())));
         }
-        let open = wiring::open(settings)?;
-        let records = Arc::clone(&open.store);
-        let engine = wiring::engine(open, Limits::default()).await?;
+        let engine = wiring::engine(wiring::open(settings)?, Limits::default()).await?;
         let door = UnixDoor::open(socket).await.map_err(Failure::store)?;
         let shutdown = CancellationToken::new();
-        let control = Control::new(engine.clone(), records, Ok(()));
+        let control = Control::new(engine.clone(), Ok(()));
         let serving = tokio::spawn(serve_unix(door, control, shutdown.clone()));
         Ok(Self { engine, shutdown, serving })
     }

@@ -52,9 +52,7 @@ async fn serve(store: StoreSettings, settings: ProxySettings, json: bool) -> Res
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))
         .map_err(Failure::usage)?;
-    let open = wiring::open(&store)?;
-    let records = Arc::clone(&open.store);
-    let engine = wiring::engine(open, EngineLimits::default()).await?;
+    let engine = wiring::engine(wiring::open(&store)?, EngineLimits::default()).await?;
     let self_test = engine.prove_replay().await;
     if let Err(error) = &self_test {
         return Err(Failure::store(anyhow::anyhow!("replay does not work against this store: {error}")));
@@ -63,7 +61,7 @@ async fn serve(store: StoreSettings, settings: ProxySettings, json: bool) -> Res
     if let Some(probe) = crate::crash_point::from_environment().map_err(Failure::usage)? {
         engine.watch(probe);
     }
-    let control = Control::new(engine.clone(), records, self_test);
+    let control = Control::new(engine.clone(), self_test);
     let doors = Doors::open(&store, &settings, &control).await?;
     let running = Running::start(listener, engine, &settings, doors).await?;
     let starts = Starts::new(running.address, running.doors.address, &running.authority);

@@ -71,7 +71,7 @@ impl Stage {
             limits: Limits::default(),
         };
         let engine = Engine::start(parts).await.expect("a fresh store answers");
-        let control = Control::new(engine.clone(), store.clone(), self_test);
+        let control = Control::new(engine.clone(), self_test);
         let directory = private_directory();
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();

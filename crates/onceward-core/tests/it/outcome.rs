@@ -106,12 +106,14 @@ fn the_proxys_policy_differs_where_the_protocol_says_so() {
     assert_eq!(Policy { on_mismatch, statuses, cookies, wait, ..proxy }, middleware);
 }
 
-// covers: L3, L4, L12, O5, O7, T1, T2, W1
+// covers: L3, L4, L12, O5, O7, S1, T1, T2, W1
 #[test]
 fn the_defaults_are_the_protocols() {
     let policy = Policy::middleware();
     let hour = Duration::from_secs(60 * 60);
-    assert_eq!((policy.on_panic, policy.outcome_bytes_max), (OnPanic::Doubt, 1024 * 1024));
+    let mebibyte = 1_048_576;
+    assert_eq!((policy.on_panic, policy.outcome_bytes_max), (OnPanic::Doubt, mebibyte));
+    assert_eq!(policy.request_bytes_max, 16 * mebibyte);
     // A server's client has other work and asks again; a browser shows whatever it gets, so the proxy is patient.
     assert_eq!(
         (policy.wait, Policy::forward_proxy().wait),
