@@ -1,5 +1,6 @@
 // Debian's Chromium, and what a user sees in it.
 
+import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import { within } from './wait.mjs';
 
@@ -8,13 +9,16 @@ const ARGS = [
   '--disable-background-networking', '--disable-component-update', '--disable-sync',
 ];
 
+/** Debian's; where a system has none, Playwright looks for its own. */
+const CHROMIUM = '/usr/bin/chromium';
+
 /**
  * Launches Chromium and makes it trust exactly these authorities.
  * @param {string[]} spkis
  */
 export function launch(spkis) {
   return chromium.launch({
-    executablePath: '/usr/bin/chromium',
+    executablePath: existsSync(CHROMIUM) ? CHROMIUM : undefined,
     args: [...ARGS, `--ignore-certificate-errors-spki-list=${spkis.join(',')}`],
   });
 }

@@ -105,7 +105,9 @@ impl Service<Request<onceward_tower::RequestBody<RequestBody>>> for Origins {
 /// Once is what a browser does. What failed before a connection stood fails again.
 fn is_worth_another(evidence: Evidence) -> bool {
     match evidence {
-        Evidence::Untouched(Untouched::NothingWritten | Untouched::StreamRefused | Untouched::GoAwayBelow) => true,
+        Evidence::Untouched(
+            Untouched::NothingWritten | Untouched::StreamRefused | Untouched::GoAwayBelow,
+        ) => true,
         Evidence::Untouched(
             Untouched::ConnectFailed
             | Untouched::TlsFailed

@@ -5,16 +5,16 @@
 
 pub mod ca;
 mod connect;
+pub mod guarded;
 pub mod intercept;
 pub mod leaf;
 pub mod limits;
+pub mod operation;
 pub mod pages;
 pub mod pass_through;
 mod random;
+pub mod rules;
 pub mod server;
 pub mod session;
 pub mod target;
 pub mod upstream;
-pub mod guarded;
-pub mod operation;
-pub mod rules;

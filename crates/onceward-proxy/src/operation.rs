@@ -150,14 +150,23 @@ mod tests {
     fn names_the_operation_of_endpoints_that_serve_many() {
         let listed = |text: &str| Name::Listed(text.to_owned());
         let cases = [
-            (r#"{"operationName":"PlaceOrder","query":"mutation PlaceOrder { x }"}"#, listed("graphql PlaceOrder")),
-            (r#"{"query":"mutation PlaceOrder($id: ID!) { order(id: $id) { id } }"}"#, listed("graphql mutation PlaceOrder")),
+            (
+                r#"{"operationName":"PlaceOrder","query":"mutation PlaceOrder { x }"}"#,
+                listed("graphql PlaceOrder"),
+            ),
+            (
+                r#"{"query":"mutation PlaceOrder($id: ID!) { order(id: $id) { id } }"}"#,
+                listed("graphql mutation PlaceOrder"),
+            ),
             (r##"{"query":"# pays\nmutation { pay }"}"##, listed("graphql mutation pay")),
             (
                 r#"{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"ab12"}},"operationName":null}"#,
                 listed("graphql ab12"),
             ),
-            (r#"{"jsonrpc":"2.0","id":7,"method":"order.place","params":{}}"#, listed("json-rpc order.place")),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"method":"order.place","params":{}}"#,
+                listed("json-rpc order.place"),
+            ),
             (
                 r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","id":2,"method":"b"}]"#,
                 listed("json-rpc a\njson-rpc b"),

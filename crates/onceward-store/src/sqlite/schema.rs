@@ -14,8 +14,10 @@ const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_records.sql")];
 /// How long a statement waits for a lock of another process: readers take none that a writer needs but for moments, at recovery.
 const BUSY_MS: u64 = 5_000;
 
-/// Pages cached by the writer, in KiB: the upper levels of the indexes of ten million records.
-const CACHE_KIB: i64 = 65_536;
+/// What the writer caches, in KiB: the upper levels of the indexes of ten million records, and what one transaction writes. More is slower:
+/// a commit that split a page looks through the whole cache (`balance_nonroot` borrows the page number at 1 GiB, and the commit then
+/// drops all pages from the file's end to there).
+const CACHE_KIB: i64 = 8_192;
 
 fn checksum(sql: &str) -> [u8; 32] {
     Sha256::digest(sql.as_bytes()).into()

@@ -1,0 +1,5 @@
+//! The command, run as its users run it: one binary, one module a subject.
+
+#![cfg(test)]
+
+mod demo;

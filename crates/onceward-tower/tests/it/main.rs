@@ -1,0 +1,13 @@
+//! The guard around services in memory, on a clock that is moved and never waited for.
+
+#![cfg(test)]
+
+mod answers;
+mod callers;
+mod equality;
+mod kit;
+mod quiet;
+mod refusals;
+mod requests;
+mod streams;
+mod wire;
