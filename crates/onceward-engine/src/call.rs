@@ -3,12 +3,13 @@
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use onceward_core::{
-    actor::{Actor, Scope, Tenant},
+    actor::{Actor, LookupId, Scope, Tenant},
     fingerprint::{Fingerprint, Version},
     key::Key,
     outcome::{Evidence, Outcome, Policy, Untouched},
     record::Drift,
     refusal::{Refusal, Told},
+    secret::Secret,
 };
 use onceward_store::Undated;
 
@@ -36,6 +37,14 @@ pub struct Call {
     pub trace: Trace,
     /// What an unknown key without a time of issue means after history was lost (T5).
     pub undated: Undated,
+}
+
+impl Call {
+    /// Under which its record is found (K6).
+    #[must_use]
+    pub fn id(&self, secret: &Secret) -> LookupId {
+        LookupId::of(secret, &self.tenant, &self.actor, &self.scope, &self.key)
+    }
 }
 
 impl fmt::Debug for Call {

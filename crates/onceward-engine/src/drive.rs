@@ -59,7 +59,7 @@ enum Arrival {
 
 impl Drive {
     pub(crate) fn new(engine: &Engine, call: Call) -> Self {
-        let id = LookupId::of(&engine.0.secret, &call.tenant, &call.actor, &call.scope, &call.key);
+        let id = call.id(&engine.0.secret);
         let label = engine.label(&call);
         Self { engine: engine.clone(), call, id, label, began: Instant::now() }
     }

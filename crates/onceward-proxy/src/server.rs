@@ -25,6 +25,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -111,7 +112,10 @@ impl Via {
 }
 
 /// Answers requests that are addressed to the proxy itself, and not through it to an origin.
-pub type OwnPage = Arc<dyn Fn(&Parts) -> Response<ProxyBody> + Send + Sync>;
+pub type OwnPage = Arc<dyn Fn(Parts) -> OwnPageFuture + Send + Sync>;
+
+/// An answer of the proxy itself under way.
+pub type OwnPageFuture = Pin<Box<dyn Future<Output = Response<ProxyBody>> + Send>>;
 
 /// What all listeners of a server share.
 #[derive(Clone)]

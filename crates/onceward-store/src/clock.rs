@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use onceward_core::time::Timestamp;
@@ -15,13 +15,13 @@ use crate::port::Clock;
 /// The system's wall time, read once, and a monotonic counter from there on.
 ///
 /// Whatever is done to the system's clock afterwards, this one neither steps nor stops while the process lives, so that no live lease
-/// is freed and none lasts longer than it should. Its price: a correction of the system's clock, and time spent in suspension on
-/// systems whose monotonic counter sleeps too, show only after a restart. What has to agree with other machines' clocks, such as a
-/// key's own time of issue (K7), is to be compared with the wall, not with this clock.
+/// is freed and none lasts longer than it should. On Linux the counter goes on while the machine is suspended: a laptop that slept for
+/// an hour is an hour older, so that keys and pages show the right time. A correction of the system's clock shows only after a
+/// restart.
 #[derive(Clone, Debug)]
 pub struct SystemClock {
     anchor: Timestamp,
-    anchored: Instant,
+    anchored: Uptime,
 }
 
 impl SystemClock {
@@ -31,13 +31,43 @@ impl SystemClock {
     /// records lie in the future.
     #[must_use]
     pub fn starting_at(floor: Timestamp) -> Self {
-        Self { anchor: wall_time().max(floor), anchored: Instant::now() }
+        Self { anchor: wall_time().max(floor), anchored: Uptime::now() }
     }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         self.anchor.after(self.anchored.elapsed())
+    }
+}
+
+/// A point on the counter of the time since the system started.
+#[derive(Clone, Copy, Debug)]
+struct Uptime(#[cfg(target_os = "linux")] Duration, #[cfg(not(target_os = "linux"))] std::time::Instant);
+
+#[cfg(target_os = "linux")]
+impl Uptime {
+    fn now() -> Self {
+        // CLOCK_BOOTTIME (clock_gettime(2)): monotonic, suspension included.
+        let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(uptime.tv_sec).unwrap_or_default();
+        let nanoseconds = u32::try_from(uptime.tv_nsec).unwrap_or_default();
+        Self(Duration::new(seconds, nanoseconds))
+    }
+
+    fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Uptime {
+    fn now() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn elapsed(self) -> Duration {
+        self.0.elapsed()
     }
 }
 

@@ -71,7 +71,7 @@ pub enum Damage {
 
 /// Makes a `#[tokio::test]` of each case, for the subject that an `async fn` without arguments makes.
 ///
-/// ```ignore
+/// ```text
 /// mod suite {
 ///     onceward_store::conformance_suite!(super::subject);
 /// }

@@ -37,6 +37,7 @@ impl Epochs {
     }
 
     /// Where the current block ends: what has to be written down before any of its epochs is acknowledged.
+    #[cfg(any(test, feature = "sqlite"))]
     pub(crate) fn taken_until(&self) -> Epoch {
         Epoch(self.end)
     }

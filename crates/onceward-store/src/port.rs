@@ -23,7 +23,8 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///
 /// # Repetition
 /// Every operation may be repeated with the same attempt id after a lost answer and says the same again (L11). That is the only
-/// thing a caller may do about [`StoreError::Unknown`].
+/// thing a caller may do about [`StoreError::Unknown`]. A resolution has no attempt: repeated, it is decided anew on what the first one
+/// left (`NotInDoubt` after a verdict that took effect), and writes its audit line again.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Claims a key for one attempt, or says why not: [`Record::on`] with `Event::Arrived`, under an epoch from a source that never
     /// goes back (L14).
@@ -44,7 +45,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// verdict exists without its evidence (D4). Answers `Settled`, `Unchanged`, `Replay` or `Refuse`.
     fn resolve(&self, resolution: Resolution) -> StoreFuture<'_, Reply>;
 
-    /// Lists records, newest change first, without their outcomes. A page is a consistent view; two pages may straddle changes.
+    /// Lists records without their outcomes, the one first whose key was first seen last; so paging neither skips nor repeats a record that
+    /// changes meanwhile. A page is a consistent view; two pages may straddle changes. A filter that fits few records may give short
+    /// pages, even empty ones, before the end.
     fn scan(
         &self,
         filter: EntryFilter,
@@ -211,7 +214,7 @@ pub struct AuditCursor(pub u64);
 /// One page of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// The entries, newest change first.
+    /// The entries, newest key first.
     pub entries: Vec<Entry>,
     /// Records left out because they cannot be read (L8).
     pub corrupt: usize,

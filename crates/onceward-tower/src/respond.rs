@@ -8,6 +8,7 @@ use http::{
     header::{self, IntoHeaderName},
 };
 use onceward_core::{
+    actor::LookupId,
     header::{IntentStatus, name},
     key::Key,
     outcome::{Content, Outcome},
@@ -23,6 +24,8 @@ use crate::{body::ResponseBody, json_rpc};
 pub struct Surface {
     /// Where the pages of the problem types are served, with a closing slash.
     pub type_base: String,
+    /// Where the state of an effect is served under its lookup id, with a closing slash; `None` where it is served nowhere.
+    pub status_base: Option<String>,
     /// Whether a page of another origin may read a problem.
     pub cors: Cors,
 }
@@ -45,6 +48,8 @@ pub(crate) struct Asker {
     pub(crate) origin: Option<HeaderValue>,
     pub(crate) effect: Option<String>,
     pub(crate) key: Option<Key>,
+    /// Under which the effect is remembered.
+    pub(crate) id: Option<LookupId>,
     /// The id of a JSON-RPC call, which its answer repeats.
     pub(crate) call_id: Option<Box<str>>,
 }
@@ -60,6 +65,7 @@ impl Asker {
             origin: head.headers.get(header::ORIGIN).cloned(),
             effect: None,
             key: None,
+            id: None,
             call_id: None,
         }
     }
@@ -74,6 +80,15 @@ impl Asker {
             },
             Ran::Refused(refusal) => self.refuse(&refusal),
         }
+    }
+
+    /// The id is a keyed digest that nobody guesses, and only the effect's own actor is told it.
+    fn status_url(&self) -> Option<String> {
+        let mut url = self.surface.status_base.clone()?;
+        for byte in self.id?.as_bytes() {
+            url.push_str(&format!("{byte:02x}"));
+        }
+        Some(url)
     }
 
     /// The outcome with this caller's own JSON-RPC id.
@@ -95,7 +110,7 @@ impl Asker {
             instance: &self.instance,
             key: self.key.as_ref(),
             effect: self.effect.as_deref(),
-            status_url: None,
+            status_url: self.status_url().as_deref(),
         };
         let text = problem.render(self.form);
         let mut response = Response::new(ResponseBody::whole(Bytes::from(text), None));

@@ -116,6 +116,7 @@ impl<S, R: Rules> Once<S, R> {
             Err(refusal) => return asker.refuse(&refusal),
         };
         asker.effect = Some(call.effect.clone());
+        asker.id = Some(call.id(self.engine.secret()));
         asker.call_id = json_rpc::id(&body.content);
         let (inner, engine) = (self.inner, self.engine.clone());
         let effect = move || {

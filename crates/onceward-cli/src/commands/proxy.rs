@@ -1,16 +1,13 @@
 //! `onceward proxy`: the forward proxy.
 
 mod doors;
+mod own_pages;
 mod starts;
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt, Full};
 use onceward_control::Control;
-use onceward_core::problem::Form;
 use onceward_engine::{Engine, Limits as EngineLimits};
 use onceward_proxy::{
     ca::Authority,
@@ -18,7 +15,7 @@ use onceward_proxy::{
     leaf::Leaves,
     limits::Limits,
     rules::ForwardRules,
-    server::{Config, ProxyBody, Report, Server},
+    server::{Config, Report, Server},
     session::{Access, Session},
     upstream::{OwnAddresses, Upstream, UpstreamConfig, UpstreamLimits},
 };
@@ -114,7 +111,11 @@ impl Running {
             limits: UpstreamLimits::default(),
         })
         .map_err(Failure::usage)?;
-        let surface = Surface { type_base: format!("http://{address}/problems/"), cors: Cors::Mirrored };
+        let surface = Surface {
+            type_base: format!("http://{address}/problems/"),
+            status_base: Some(format!("http://{address}/effects/")),
+            cors: Cors::Mirrored,
+        };
         let rules = ForwardRules::new(engine.clone(), settings.policy.clone());
         let exchange = GuardedExchange::new(engine.clone(), rules, surface, upstream);
         let limits = Limits::default();
@@ -123,7 +124,7 @@ impl Running {
             leaves: Arc::new(Leaves::new(Arc::clone(&authority), limits.leaves_max)),
             interception: settings.interception.clone(),
             access: Access::Open,
-            own_page: Arc::new(own_page),
+            own_page: own_pages::of(engine.clone()),
         });
         let shutdown = CancellationToken::new();
         let serving = {
@@ -162,29 +163,3 @@ async fn signalled() -> std::io::Result<&'static str> {
         _ = interrupt.recv() => "SIGINT",
     })
 }
-
-/// What the proxy says to somebody who opens its address as if it were a site.
-fn own_page(request: &Parts) -> Response<ProxyBody> {
-    let path = request.uri.path();
-    let page = match path.strip_prefix("/problems/") {
-        Some(slug) => onceward_control::problem_page(slug).map(str::to_owned),
-        None if path == "/" => Some(WELCOME.to_owned()),
-        None => None,
-    };
-    let (status, text) = match page {
-        Some(text) => (StatusCode::OK, text),
-        None => {
-            (StatusCode::NOT_FOUND, "Nothing is here: this is the onceward proxy, not a site.\n".to_owned())
-        }
-    };
-    let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(Form::Markdown.content_type()));
-    response
-}
-
-const WELCOME: &str =
-    "# onceward\n\nThis is a forward proxy. Point a browser at it; `onceward proxy` printed how.\n";

@@ -86,7 +86,7 @@ impl<E: Exchange> Line<E> {
             None => self.listener.config.access.session(&parts.headers, &self.listener.session)?,
         };
         match destination {
-            Destination::Own => Ok((self.listener.config.own_page)(&parts)),
+            Destination::Own => Ok((self.listener.config.own_page)(parts).await),
             Destination::Tunnel(target) => {
                 Ok(connect::open(self, Request::from_parts(parts, body), target, session).await)
             }

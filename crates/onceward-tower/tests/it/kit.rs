@@ -1,7 +1,8 @@
 //! A guard over a memory store in virtual time, the services that it guards, and answers as values.
 
 use std::{
-    fmt::Write as _,
+    error::Error,
+    fmt::{self, Write as _},
     pin::Pin,
     sync::{
         Arc,
@@ -28,8 +29,7 @@ use onceward_core::{
 use onceward_engine::{Engine, Limits, SystemEntropy};
 use onceward_store::{AuditLog, Clock, EntryFilter, Memory, MemoryLimits, Store};
 use onceward_tower::{
-    BodyError, Cors, Judgement, Once, OnceLayer, Plan, RequestBody, Rules, Surface, Testimony, Undated,
-    Unreadable,
+    Cors, Judgement, Once, OnceLayer, Plan, RequestBody, Rules, Surface, Testimony, Undated, Unreadable,
 };
 use tokio::{sync::mpsc, time::Instant};
 use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
@@ -42,7 +42,22 @@ pub(crate) const STARTED_MS: u64 = 1_795_262_400_000;
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 
 /// A body of any kind.
-pub(crate) type AnyBody = UnsyncBoxBody<Bytes, BodyError>;
+pub(crate) type AnyBody = UnsyncBoxBody<Bytes, Broken>;
+
+/// What a body of the tests yields.
+pub(crate) type Piece = Result<Frame<Bytes>, Broken>;
+
+/// A body broke off.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Broken(pub(crate) &'static str);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error for Broken {}
 
 /// A service that is guarded.
 pub(crate) type Site = BoxCloneSyncService<Request<RequestBody<AnyBody>>, Response<AnyBody>, Trouble>;
@@ -53,6 +68,14 @@ pub(crate) type Guarded = Once<Site, Keyed>;
 /// A service's failure, and what it proves.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Trouble(pub(crate) Evidence);
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl Error for Trouble {}
 
 impl Testimony for Trouble {
     fn evidence(&self) -> Evidence {
@@ -168,7 +191,10 @@ impl Count {
     }
 
     /// A site that reads its request, counts, and answers with what `answer` makes of the count.
-    pub(crate) fn site(&self, answer: impl Fn(usize) -> Response<AnyBody> + Clone + Send + Sync + 'static) -> Site {
+    pub(crate) fn site(
+        &self,
+        answer: impl Fn(usize) -> Response<AnyBody> + Clone + Send + Sync + 'static,
+    ) -> Site {
         let count = self.clone();
         site(move |request| {
             let (count, answer) = (count.clone(), answer.clone());
@@ -194,34 +220,31 @@ pub(crate) fn text(content: impl Into<Bytes>) -> AnyBody {
 }
 
 /// A body that ends after `frames`, with no size known before.
-pub(crate) fn frames(frames: Vec<Result<Frame<Bytes>, BodyError>>) -> AnyBody {
+pub(crate) fn frames(frames: Vec<Piece>) -> AnyBody {
     StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
 }
 
-pub(crate) fn data(content: impl Into<Bytes>) -> Result<Frame<Bytes>, BodyError> {
+pub(crate) fn data(content: impl Into<Bytes>) -> Piece {
     Ok(Frame::data(content.into()))
 }
 
-pub(crate) fn cut() -> Result<Frame<Bytes>, BodyError> {
-    Err("cut".into())
+pub(crate) fn cut() -> Piece {
+    Err(Broken("cut"))
 }
 
 /// A body that a test feeds as it goes, and the end that it feeds.
-pub(crate) fn fed(frames_max: usize) -> (mpsc::Sender<Result<Frame<Bytes>, BodyError>>, AnyBody) {
+pub(crate) fn fed(frames_max: usize) -> (mpsc::Sender<Piece>, AnyBody) {
     let (sender, receiver) = mpsc::channel(frames_max);
     (sender, Fed(receiver).boxed_unsync())
 }
 
-struct Fed(mpsc::Receiver<Result<Frame<Bytes>, BodyError>>);
+struct Fed(mpsc::Receiver<Piece>);
 
 impl Body for Fed {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = Broken;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Piece>> {
         self.0.poll_recv(context)
     }
 
@@ -239,7 +262,11 @@ pub(crate) fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
 }
 
 /// An answer with these fields.
-pub(crate) fn response(status: u16, lines: &[(&'static str, &'static str)], body: AnyBody) -> Response<AnyBody> {
+pub(crate) fn response(
+    status: u16,
+    lines: &[(&'static str, &'static str)],
+    body: AnyBody,
+) -> Response<AnyBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status.try_into().unwrap();
     *response.headers_mut() = fields(lines);
@@ -251,7 +278,11 @@ pub(crate) fn post(key: &str, body: impl Into<Bytes>) -> Request<AnyBody> {
     post_with(key, &[], text(body))
 }
 
-pub(crate) fn post_with(key: &str, lines: &[(&'static str, &'static str)], body: AnyBody) -> Request<AnyBody> {
+pub(crate) fn post_with(
+    key: &str,
+    lines: &[(&'static str, &'static str)],
+    body: AnyBody,
+) -> Request<AnyBody> {
     let mut request = Request::post("/order?id=1").body(body).unwrap();
     *request.headers_mut() = fields(lines);
     request.headers_mut().insert("idempotency-key", key.parse().unwrap());
@@ -266,7 +297,7 @@ pub(crate) async fn ask(guarded: &Guarded, request: Request<AnyBody>) -> String 
 pub(crate) async fn written<B>(response: Response<B>) -> String
 where
     B: Body<Data = Bytes>,
-    B::Error: std::fmt::Debug,
+    B::Error: fmt::Debug,
 {
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap();
@@ -302,5 +333,7 @@ pub(crate) const COMMITTED: &str = "idempotency-key-consumed: true\nintent-statu
 
 /// The fields that every replay has at its end, `age` seconds after its outcome was stored.
 pub(crate) fn replayed(age: u64) -> String {
-    format!("idempotent-replayed: true\nage: {age}\nidempotency-key-consumed: true\nintent-status: replayed\n")
+    format!(
+        "idempotent-replayed: true\nage: {age}\nidempotency-key-consumed: true\nintent-status: replayed\n"
+    )
 }

@@ -83,7 +83,8 @@ impl Files {
     fn new(folder: &Path, upstream_ca: &Path) -> io::Result<Self> {
         let files = Self {
             state_dir: folder.join("state"),
-            store: folder.join("onceward.db"),
+            // Short, for the path of the control socket is made from it and may have about a hundred bytes.
+            store: folder.join("db"),
             config: folder.join("onceward.toml"),
             log: folder.join("proxy.log"),
             upstream_ca: upstream_ca.to_owned(),
@@ -155,10 +156,13 @@ impl Process {
             BufReader::new(stdout).read_line(&mut line).map(|_| line)
         });
         let line = timeout(START_TIME_MAX, read).await.context("the proxy does not start")???;
-        let ready = serde_json::from_str(&line).with_context(|| {
-            let said = fs::read_to_string(&files.log).unwrap_or_else(|error| error.to_string());
-            format!("the proxy did not start: {}", said.trim())
-        })?;
+        if line.is_empty() {
+            let said =
+                fs::read_to_string(&files.log).context("the proxy ended, and its log cannot be read")?;
+            bail!("the proxy did not start: {}", said.trim());
+        }
+        let ready = serde_json::from_str(&line)
+            .context("what the proxy prints when it listens is not as expected")?;
         Ok((process, ready))
     }
 }
