@@ -38,6 +38,7 @@ const BRISK_COMMIT = { kind: 'delay-before-commit', delay_ms: 500 };
 
 /** @type {Scenario[]} */
 const USERS_AND_AGENTS = [
+  // covers: B4
   { name: 'double click on a form', fault: BRISK_COMMIT, play: agent.doubleClick, without: 2, with: ORDERED },
   { name: 'double click on a form, answered 303 with cookies', fault: BRISK_COMMIT, play: agent.doubleClickForRedirect, without: 2, with: ORDERED },
   { name: 'raw double click', fault: BRISK_COMMIT, play: agent.rawDoubleClick, without: 2, with: ORDERED },

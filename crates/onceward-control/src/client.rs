@@ -144,10 +144,10 @@ impl ControlClient {
         self.ask(Method::GET, &format!("/v1/effects/{id}"), HeaderMap::new(), Bytes::new()).await
     }
 
-    /// Ends a doubt (D3).
+    /// Ends a doubt (D3). After [`ClientError::Broken`] the same verdict may be told again (L11).
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with 409 where there is no doubt to end.
+    /// [`ClientError::Refused`] with 409 where there is no doubt about the attempt that was judged.
     pub async fn resolve(&self, id: &str, verdict: &wire::Resolve) -> Result<wire::Change, ClientError> {
         self.tell(&format!("/v1/effects/{id}/resolve"), verdict).await
     }

@@ -14,6 +14,7 @@ mod problem_page;
 mod refused;
 mod routes;
 mod serve;
+mod status;
 mod token;
 pub mod wire;
 
@@ -21,4 +22,5 @@ pub use control::Control;
 pub use door::{DoorError, Reach, TcpDoor, UnixDoor};
 pub use problem_page::problem_page;
 pub use serve::{serve_tcp, serve_unix};
+pub use status::effect_status;
 pub use token::{Token, TokenInvalid};

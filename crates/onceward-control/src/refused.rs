@@ -54,6 +54,12 @@ pub(crate) enum Refused {
     /// There is no doubt to resolve.
     #[error("the effect is not in doubt; there is nothing to resolve")]
     NotInDoubt,
+    /// A verdict about one attempt, and by now another one is in doubt.
+    #[error("attempt {judged} is not the one in doubt; list the effect again")]
+    OtherInDoubt {
+        /// The epoch that the verdict names.
+        judged: u64,
+    },
     /// The effect's time is over.
     #[error("the effect was over long ago; its answer is gone")]
     LongOver,
@@ -87,7 +93,9 @@ impl Refused {
             Self::MethodUnknown => StatusCode::METHOD_NOT_ALLOWED,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::StillRunning | Self::NotInDoubt | Self::LongOver => StatusCode::CONFLICT,
+            Self::StillRunning | Self::NotInDoubt | Self::OtherInDoubt { .. } | Self::LongOver => {
+                StatusCode::CONFLICT
+            }
             Self::TooSlow | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Protocol(refusal) => StatusCode::from_u16(refusal.problem_type().status)
                 .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),

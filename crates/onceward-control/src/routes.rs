@@ -7,6 +7,7 @@ mod intake;
 mod pages;
 mod probes;
 
+pub(crate) use self::intake::parse_id;
 use axum::{
     Router,
     extract::DefaultBodyLimit,

@@ -30,7 +30,7 @@ pub struct Effect {
     /// When its latest request was sent, as far as anybody can know; none where it was cancelled before it ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<String>,
-    /// The highest epoch granted.
+    /// The highest epoch granted: that of the attempt that runs, is in doubt or is over.
     pub epoch: u64,
     /// How a done effect became known: `answered`, `answered-late`, `vouched` or `diverged`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,6 +138,8 @@ pub enum Verdict {
 pub struct Resolve {
     /// The verdict.
     pub verdict: Verdict,
+    /// The attempt that was judged: [`Effect::epoch`] as it was listed when somebody looked.
+    pub epoch: u64,
     /// How it was found out; goes into the audit log (D4).
     pub reason: String,
 }

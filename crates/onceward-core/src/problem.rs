@@ -21,6 +21,8 @@ pub struct Problem<'a> {
     pub key: Option<&'a Key>,
     /// What was asked, for a person: `POST https://shop.example/order`.
     pub effect: Option<&'a str>,
+    /// What went wrong below, in the words of whoever saw it.
+    pub cause: Option<&'a str>,
     /// Where the state of this key can be read.
     pub status_url: Option<&'a str>,
 }
@@ -231,6 +233,7 @@ impl Problem<'_> {
             ("retry", Some(Value::Text(problem_type.retry.as_str().to_owned()))),
             ("retry_after", self.refusal.retry_after().map(|pause| Value::Number(seconds_up(pause)))),
             ("next_action", Some(Value::Text(problem_type.next_action.to_owned()))),
+            ("cause", self.cause.map(|cause| Value::Text(cause.to_owned()))),
             ("status_url", self.status_url.map(|url| Value::Text(url.to_owned()))),
         ]
         .into_iter()

@@ -55,7 +55,12 @@ pub enum Event {
     /// The process that held the claim is known to be gone (L10).
     HolderGone,
     /// A resolver or a person found out (D3).
-    Resolved(Verdict),
+    Resolved {
+        /// What.
+        verdict: Verdict,
+        /// The epoch of the attempt that was judged: of no other one does the verdict say anything.
+        judged: Epoch,
+    },
     /// The owner does not want it any more (D5); the tombstone stays for `remember`.
     Cancelled {
         /// How long the cancelled key is remembered.
@@ -140,7 +145,7 @@ pub enum Denial {
     Expired,
     /// The key was cancelled (D5).
     Cancelled,
-    /// There is no doubt to resolve.
+    /// There is no doubt about the attempt that was judged; there may be one about another.
     NotInDoubt,
 }
 
@@ -209,7 +214,7 @@ impl Record {
             Event::Released { attempt } => record.released(attempt, now),
             Event::Doubted { attempt, reason } => record.doubted(attempt, reason, now),
             Event::HolderGone => record.holder_gone(now),
-            Event::Resolved(verdict) => record.resolved(verdict, now),
+            Event::Resolved { verdict, judged } => record.resolved(verdict, judged, now),
             Event::Cancelled { remember } => record.cancelled(remember, now),
             Event::Swept => (record.lapsed_at(now), Decision::Unchanged),
         }
@@ -376,14 +381,19 @@ impl Record {
         }
     }
 
-    fn resolved(self, verdict: Verdict, now: Timestamp) -> (Self, Decision) {
+    fn resolved(self, verdict: Verdict, judged: Epoch, now: Timestamp) -> (Self, Decision) {
+        let is_holder = matches!(self.state, State::Claimed { attempt, .. } if attempt.epoch == judged);
         let record = match verdict {
-            Verdict::Happened(_) | Verdict::Multiple(_) | Verdict::Absent => self.given_up_at(now),
-            // Not knowing takes nobody's right to run again.
-            Verdict::Unknown => self.lapsed_at(now),
+            Verdict::Happened(_) | Verdict::Multiple(_) | Verdict::Absent if is_holder => {
+                self.given_up_at(now)
+            }
+            // Neither not knowing nor a verdict about another attempt takes anybody's right to run again.
+            Verdict::Happened(_) | Verdict::Multiple(_) | Verdict::Absent | Verdict::Unknown => {
+                self.lapsed_at(now)
+            }
         };
         match record.state {
-            State::InDoubt { attempt, .. } => match verdict {
+            State::InDoubt { attempt, .. } if attempt.epoch == judged => match verdict {
                 Verdict::Happened(outcome) => {
                     (record.done(attempt, outcome, Settlement::Vouched, now), Decision::Settled)
                 }
@@ -395,10 +405,43 @@ impl Record {
                 }
                 Verdict::Unknown => (record, Decision::Unchanged),
             },
-            State::Claimed { .. } => (record, Decision::Refuse(Denial::InProgress)),
-            State::Absent | State::Done { .. } | State::Tombstone { .. } => {
-                (record, Decision::Refuse(Denial::NotInDoubt))
+            State::Claimed { attempt, .. } if attempt.epoch == judged => {
+                (record, Decision::Refuse(Denial::InProgress))
             }
+            // A verdict that comes late neither frees nor ends what a later attempt holds.
+            State::Absent
+            | State::Claimed { .. }
+            | State::Done { .. }
+            | State::InDoubt { .. }
+            | State::Tombstone { .. } => {
+                let decision = if record.follows(&verdict, judged) {
+                    Decision::Settled
+                } else {
+                    Decision::Refuse(Denial::NotInDoubt)
+                };
+                (record, decision)
+            }
+        }
+    }
+
+    /// Whether this verdict took effect before and is repeated now, after a lost answer (L11).
+    ///
+    /// Known for as long as the record shows it: until the answer expires, or another verdict of absence follows.
+    fn follows(&self, verdict: &Verdict, judged: Epoch) -> bool {
+        let settled = match self.state {
+            State::Done { attempt, how, .. } if attempt.epoch == judged => Some(how),
+            State::Absent
+            | State::Claimed { .. }
+            | State::Done { .. }
+            | State::InDoubt { .. }
+            | State::Tombstone { .. } => None,
+        };
+        match verdict {
+            Verdict::Happened(_) => settled == Some(Settlement::Vouched),
+            Verdict::Multiple(_) => settled == Some(Settlement::Diverged),
+            Verdict::Absent => self.overruled.is_some_and(|attempt| attempt.epoch == judged),
+            // It takes no effect that its repetition could find.
+            Verdict::Unknown => false,
         }
     }
 

@@ -6,7 +6,7 @@ use onceward_core::{
     actor::{KeyTag, Label, LookupId},
     key::Key,
     outcome::Outcome,
-    record::{Alarm, Decision, Denial, Sealed, State, Verdict},
+    record::{Alarm, Decision, Denial, Epoch, Sealed, State, Verdict},
     time::Timestamp,
 };
 use onceward_store::{
@@ -115,13 +115,17 @@ impl Engine {
 
     /// Applies a verdict to an effect in doubt; the audit log has it with its evidence in the same step (D3, D4).
     ///
+    /// `judged` is the epoch of the attempt that the finding is about, as it was read with the record: where another attempt is in
+    /// doubt by now, the verdict is refused.
+    ///
     /// # Errors
-    /// When the store does not answer; whether the verdict stands is then unknown, and it may be repeated.
+    /// When the store does not answer; whether the verdict stands is then unknown, and it may be repeated (L11).
     pub async fn resolve(
         &self,
         id: LookupId,
         label: &Label,
         finding: Finding,
+        judged: Epoch,
         evidence: &str,
     ) -> Result<Resolved, StoreError> {
         let verdict = match finding {
@@ -129,11 +133,12 @@ impl Engine {
             Finding::Absent => Verdict::Absent,
         };
         let event = AuditEvent {
+            epoch: Some(judged.0),
             reason: Some(finding.as_str()),
             evidence: Some(evidence),
             ..AuditEvent::new("resolved", label, self.now())
         };
-        let change = ResolutionChange::Verdict(verdict);
+        let change = ResolutionChange::Verdict { verdict, judged };
         let resolved = self.change(id, label, change, &event).await?;
         if resolved == Resolved::Applied {
             self.0.telemetry.count_resolution(finding.as_str());
@@ -172,7 +177,11 @@ impl Engine {
         if resolved != Resolved::Applied {
             // The line of the same step says what was asked for; this one, that it does not stand.
             let at = self.now();
-            let refused = AuditEvent { reason: event.reason, ..AuditEvent::new("resolution-refused", label, at) };
+            let refused = AuditEvent {
+                epoch: event.epoch,
+                reason: event.reason,
+                ..AuditEvent::new("resolution-refused", label, at)
+            };
             self.0.audit.send(refused.line(label.key, at));
         }
         Ok(resolved)

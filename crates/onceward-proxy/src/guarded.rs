@@ -16,7 +16,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    pass_through::{PassThrough, unanswered_page},
+    pass_through::{PassThrough, unanswered_page, with_causes},
     rules::ForwardRules,
     server::{Exchange, ProxyBody, RequestBody},
     session::Session,
@@ -120,6 +120,10 @@ fn is_worth_another(evidence: Evidence) -> bool {
 }
 
 impl Testimony for Unanswered {
+    fn cause(&self) -> Option<String> {
+        Some(with_causes(self))
+    }
+
     fn evidence(&self) -> outcome::Evidence {
         match self.evidence {
             Evidence::Untouched(proof) => outcome::Evidence::Untouched(match proof {

@@ -65,7 +65,8 @@ fn status(evidence: Evidence) -> StatusCode {
     }
 }
 
-fn with_causes(error: &dyn std::error::Error) -> String {
+/// An error with what caused it, on one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

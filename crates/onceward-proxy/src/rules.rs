@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, Method, header, request::Parts};
+use http::{HeaderMap, HeaderName, Method, header, request::Parts};
 use onceward_core::{
     actor::{Actor, Scope, Tenant},
     canonical::Volatile,
@@ -17,11 +17,7 @@ use onceward_tower::{Judgement, Origin, Plan, Rules, Undated, Unreadable};
 use crate::{operation, session::Session};
 
 /// Fields by which some servers take a request for one with another method; a guarded request may not carry them (S6).
-const METHOD_OVERRIDES: [HeaderName; 3] = [
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-method-override"),
-];
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 
 /// Guards the requests that a user stamped with `x-idem-key`.
 #[derive(Clone, Debug)]
@@ -54,11 +50,7 @@ impl ForwardRules {
     fn take_key(&self, head: &mut Parts) -> Result<Option<Key>, Refusal> {
         let fields = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let key = self.carriers.read(fields).map_err(Refusal::KeyInvalid);
-        let carried: Vec<HeaderName> =
-            head.headers.keys().filter(|name| self.carriers.contains(name.as_str())).cloned().collect();
-        for name in carried {
-            head.headers.remove(name);
-        }
+        remove(&mut head.headers, |name| self.carriers.contains(&hyphened(name)));
         key
     }
 
@@ -66,7 +58,7 @@ impl ForwardRules {
         if !matches!(head.method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
             return Err(Refusal::HeadAmbiguous("the method of a guarded request is not a known one"));
         }
-        if METHOD_OVERRIDES.iter().any(|name| head.headers.contains_key(name)) {
+        if head.headers.keys().any(|name| METHOD_OVERRIDES.contains(&&*hyphened(name))) {
             return Err(Refusal::HeadAmbiguous("a field overrides the method of a guarded request"));
         }
         let session = head.extensions.get::<Session>().ok_or(Refusal::ActorUnknown)?;
@@ -118,6 +110,26 @@ impl Rules for ForwardRules {
             origin: format!("{}://{}", origin.scheme, origin.authority).into(),
             path: path.into(),
             name: operation.into_text().into(),
+        }
+    }
+}
+
+/// The name as servers read it that hand fields on as variables (RFC 3875, 4.1.18): an underscore is a hyphen to them.
+fn hyphened(name: &HeaderName) -> String {
+    name.as_str().replace('_', "-")
+}
+
+/// Takes fields out and leaves the rest in its order, by which sites tell clients apart.
+fn remove(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName) -> bool) {
+    if !headers.keys().any(&is_removed) {
+        return;
+    }
+    let mut last = None;
+    for (name, value) in std::mem::take(headers) {
+        // Of a repeated field only the first value comes with its name.
+        last = name.or(last);
+        if let Some(name) = last.as_ref().filter(|name| !is_removed(name)) {
+            headers.append(name, value);
         }
     }
 }

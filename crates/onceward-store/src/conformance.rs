@@ -96,6 +96,8 @@ macro_rules! conformance_suite {
             a_late_answer_ends_a_doubt
             an_effect_after_a_verdict_of_absence_raises_the_alarm
             a_verdict_ends_a_doubt_and_only_a_doubt
+            a_delayed_verdict_frees_no_later_attempt
+            a_repeated_verdict_says_the_same_again
             a_cancelled_key_never_runs
             a_verdict_is_written_with_its_evidence
             an_answer_expires_and_its_key_is_forgotten_later

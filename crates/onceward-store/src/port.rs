@@ -5,7 +5,7 @@ use std::{fmt, future::Future, pin::Pin, time::Duration};
 use onceward_core::{
     actor::{ActorTag, KeyTag, Label, LookupId},
     fingerprint::Fingerprint,
-    record::{Attempt, AttemptId, Decision, DoubtReason, Record, Sealed, Terms, Verdict},
+    record::{Attempt, AttemptId, Decision, DoubtReason, Epoch, Record, Sealed, Terms, Verdict},
     time::Timestamp,
 };
 
@@ -23,8 +23,8 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///
 /// # Repetition
 /// Every operation may be repeated with the same attempt id after a lost answer and says the same again (L11). That is the only
-/// thing a caller may do about [`StoreError::Unknown`]. A resolution has no attempt: repeated, it is decided anew on what the first one
-/// left (`NotInDoubt` after a verdict that took effect), and writes its audit line again.
+/// thing a caller may do about [`StoreError::Unknown`]. A verdict names the attempt that it judges and so finds itself, too; the audit
+/// line of a repeated resolution may stand twice.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Claims a key for one attempt, or says why not: [`Record::on`] with `Event::Arrived`, under an epoch from a source that never
     /// goes back (L14).
@@ -143,7 +143,12 @@ pub struct Resolution {
 #[derive(Clone, Debug)]
 pub enum ResolutionChange {
     /// A resolver or a person found out (D3).
-    Verdict(Verdict),
+    Verdict {
+        /// What.
+        verdict: Verdict,
+        /// The epoch of the attempt that was judged: a verdict that comes late must not end the doubt about a later one.
+        judged: Epoch,
+    },
     /// The owner does not want it any more (D5).
     Cancel {
         /// How long the cancelled key is remembered.

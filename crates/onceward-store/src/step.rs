@@ -52,7 +52,7 @@ impl ResolutionChange {
     /// What was found out, or is not wanted any more.
     pub(crate) fn event(self) -> Event {
         match self {
-            Self::Verdict(verdict) => Event::Resolved(verdict),
+            Self::Verdict { verdict, judged } => Event::Resolved { verdict, judged },
             Self::Cancel { remember } => Event::Cancelled { remember },
         }
     }

@@ -4,6 +4,10 @@ use std::{
     error::Error,
     fmt,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -98,7 +102,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             RequestKind::Passed { body } => body.size_hint(),
-            RequestKind::Whole { content, .. } => exactly(content.as_ref()),
+            RequestKind::Whole { content, trailers } => sized(content.as_ref(), trailers.as_ref()),
         }
     }
 }
@@ -116,7 +120,7 @@ pin_project! {
     enum ResponseKind<C> {
         Passed { #[pin] body: C },
         Whole { content: Option<Bytes>, trailers: Option<HeaderMap> },
-        Flowing { frames: mpsc::Receiver<Result<Frame<Bytes>, BodyError>> },
+        Flowing { frames: mpsc::Receiver<Result<Frame<Bytes>, BodyError>>, is_told: Arc<AtomicBool> },
     }
 }
 
@@ -137,10 +141,54 @@ impl<C> ResponseBody<C> {
         }
     }
 
-    pub(crate) fn flowing(frames: mpsc::Receiver<Result<Frame<Bytes>, BodyError>>) -> Self {
-        Self { kind: ResponseKind::Flowing { frames } }
+    /// A body that flows as it is fed.
+    pub(crate) fn flowing() -> (Feed, Self) {
+        let (sender, frames) = mpsc::channel(FLOWING_FRAMES_MAX);
+        let is_told = Arc::new(AtomicBool::new(false));
+        let body = Self { kind: ResponseKind::Flowing { frames, is_told: Arc::clone(&is_told) } };
+        (Feed { sender, is_told }, body)
     }
 }
+
+/// Frames of a flowing answer between the origin and a slow reader.
+const FLOWING_FRAMES_MAX: usize = 8;
+
+/// Where a flowing body comes from. Dropped before its end it leaves an error to its reader: half an answer must not look whole.
+pub(crate) struct Feed {
+    sender: mpsc::Sender<Result<Frame<Bytes>, BodyError>>,
+    /// Whether the reader will learn by itself how the body ended.
+    is_told: Arc<AtomicBool>,
+}
+
+impl Feed {
+    /// Hands on a frame as soon as there is room. A reader that went away stops nothing: the answer is read on and recorded (L6).
+    pub(crate) async fn pass(&self, frame: Frame<Bytes>) {
+        drop(self.sender.send(Ok(frame)).await);
+    }
+
+    /// Ends the body; what its reader has not taken yet stays there for it.
+    pub(crate) fn end(self) {
+        self.is_told.store(true, Ordering::Release);
+    }
+
+    /// Ends the body in an error.
+    pub(crate) async fn cut(self, error: BodyError) {
+        drop(self.sender.send(Err(error)).await);
+        self.end();
+    }
+}
+
+/// The work behind a flowing answer was dropped: its time was over, its lease lost, the program shut down, or it panicked.
+#[derive(Debug)]
+struct GivenUp;
+
+impl fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer was given up before its end")
+    }
+}
+
+impl Error for GivenUp {}
 
 impl<C> fmt::Debug for ResponseBody<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,7 +211,11 @@ where
         match self.project().kind.project() {
             ResponseKindProjected::Passed { body } => passed(ready!(body.poll_frame(context))),
             ResponseKindProjected::Whole { content, trailers } => whole(content, trailers),
-            ResponseKindProjected::Flowing { frames } => frames.poll_recv(context),
+            ResponseKindProjected::Flowing { frames, is_told } => {
+                let frame = ready!(frames.poll_recv(context));
+                let is_given_up = frame.is_none() && !is_told.swap(true, Ordering::Acquire);
+                Poll::Ready(if is_given_up { Some(Err(GivenUp.into())) } else { frame })
+            }
         }
     }
 
@@ -178,7 +230,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             ResponseKind::Passed { body } => body.size_hint(),
-            ResponseKind::Whole { content, .. } => exactly(content.as_ref()),
+            ResponseKind::Whole { content, trailers } => sized(content.as_ref(), trailers.as_ref()),
             ResponseKind::Flowing { .. } => SizeHint::default(),
         }
     }
@@ -198,6 +250,13 @@ fn whole(
     Poll::Ready(frame.map(Ok))
 }
 
-fn exactly(content: Option<&Bytes>) -> SizeHint {
-    SizeHint::with_exact(content.map_or(0, |content| content.len() as u64))
+/// Exact only without trailers: HTTP/1.1 has no place for them behind a body that its length delimits (RFC 9112, 7.1.2).
+fn sized(content: Option<&Bytes>, trailers: Option<&HeaderMap>) -> SizeHint {
+    let len = content.map_or(0, |content| content.len() as u64);
+    let mut hint = SizeHint::default();
+    hint.set_lower(len);
+    if trailers.is_none() {
+        hint.set_upper(len);
+    }
+    hint
 }

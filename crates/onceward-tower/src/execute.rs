@@ -1,6 +1,10 @@
 //! Runs the inner service under a claim and records its answer (O1, O7, O8).
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header, response::Parts};
@@ -8,16 +12,13 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use onceward_core::{
     header::{is_kept, name},
-    outcome::{Content, Evidence, Finality, Outcome, Policy},
+    outcome::{Content, Evidence, Finality, Outcome, Policy, Statuses},
     record::DoubtReason,
     time::Timestamp,
 };
 use onceward_engine::{Effected, StreamEnd};
 use sha2::{Digest, Sha256};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
 use tower_service::Service;
 
@@ -30,14 +31,13 @@ use crate::{
 /// is recorded, since its reader may be waiting for its parts (O8).
 const HOLD_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Frames of a flowing answer between the origin and a slow reader.
-const FLOWING_FRAMES_MAX: usize = 8;
-
 /// What is known of a guarded request while its answer is read.
 pub(crate) struct Reading {
     pub(crate) policy: Arc<Policy>,
     pub(crate) method: Method,
     pub(crate) sent_at: Timestamp,
+    /// Where the inner service's error goes, for the problem that its caller gets.
+    pub(crate) cause: Arc<OnceLock<String>>,
 }
 
 /// Calls `inner` once.
@@ -54,20 +54,42 @@ where
 {
     let response = match inner.oneshot(request).await {
         Ok(response) => response,
-        Err(error) => return Effected::Unanswered(error.evidence()),
+        Err(error) => {
+            // Set once, by the one call of the inner service.
+            if let Some(cause) = error.cause() {
+                drop(reading.cause.set(cause));
+            }
+            return Effected::Unanswered(error.evidence());
+        }
     };
     let (head, body) = response.into_parts();
     let consumed = consumed(&head.headers);
-    // A status that says nothing is not passed on: a browser would send the request again by itself (B3).
-    if let Finality::Doubtful(reason) = reading.policy.finality(head.status.as_u16(), consumed) {
-        return Effected::Unanswered(Evidence::Unknown(reason));
+    if let Some(evidence) = withheld(&reading.policy, head.status, consumed) {
+        return Effected::Unanswered(evidence);
     }
     let recording = Recording::new(&reading, head, consumed);
     recording.read(Box::pin(body)).await
 }
 
+/// What an answer proves that is not passed on (O4, B3).
+fn withheld(policy: &Policy, status: StatusCode, consumed: Option<bool>) -> Option<Evidence> {
+    let status = status.as_u16();
+    let doubt = Evidence::Unknown(DoubtReason::AmbiguousStatus(status));
+    // An interim answer is none to what was asked (RFC 9110, 15.2), and nothing follows it here.
+    if status < 200 {
+        return Some(doubt);
+    }
+    // Browsers send a request again by themselves that is answered so, whatever stands beside it.
+    let is_repeated = policy.statuses == Statuses::Upstream && matches!(status, 408 | 421);
+    match policy.finality(status, consumed) {
+        Finality::Doubtful(reason) => Some(Evidence::Unknown(reason)),
+        Finality::Released(proof) => is_repeated.then_some(Evidence::Untouched(proof)),
+        Finality::Final => is_repeated.then_some(doubt),
+    }
+}
+
 /// The origin's own word on whether it consumed the key (L5).
-fn consumed(headers: &HeaderMap) -> Option<bool> {
+pub(crate) fn consumed(headers: &HeaderMap) -> Option<bool> {
     match headers.get(name::IDEMPOTENCY_KEY_CONSUMED)?.as_bytes() {
         b"true" | b"?1" => Some(true),
         b"false" | b"?0" => Some(false),
@@ -154,7 +176,8 @@ impl Recording {
     /// Whether the answer cannot be held back: a stream of events, or too large to be kept.
     fn flows(&self) -> bool {
         let content_type = self.head.headers.get(header::CONTENT_TYPE);
-        let events = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+        let essence = content_type.and_then(|value| value.as_bytes().split(|byte| *byte == b';').next());
+        let events = essence.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"));
         events || self.digest.is_some()
     }
 
@@ -196,24 +219,25 @@ impl Recording {
         C: Body<Data = Bytes> + Send + 'static,
         C::Error: Into<BodyError>,
     {
-        let (sender, receiver) = mpsc::channel(FLOWING_FRAMES_MAX);
-        let answer = Response::from_parts(self.head.clone(), ResponseBody::flowing(receiver));
+        let (feed, flowing) = ResponseBody::flowing();
+        let answer = Response::from_parts(self.head.clone(), flowing);
         let rest = async move {
             for frame in held {
-                pass_on(&sender, Ok(frame)).await;
+                feed.pass(frame).await;
             }
             loop {
                 match step(&mut body).await {
                     Step::Read(frame) => {
                         self.take(&frame);
-                        pass_on(&sender, Ok(frame)).await;
+                        feed.pass(frame).await;
                     }
                     Step::End => {
+                        feed.end();
                         let consumed = self.consumed;
                         return StreamEnd::Whole { outcome: self.outcome(), consumed };
                     }
                     Step::Cut(error) => {
-                        pass_on(&sender, Err(error)).await;
+                        feed.cut(error).await;
                         return StreamEnd::Cut;
                     }
                 }
@@ -250,14 +274,6 @@ where
         Some(Err(error)) => Step::Cut(error.into()),
         None => Step::End,
     }
-}
-
-/// A reader that went away stops nothing: the answer is read on and recorded (L6).
-async fn pass_on(
-    sender: &mpsc::Sender<Result<Frame<Bytes>, BodyError>>,
-    frame: Result<Frame<Bytes>, BodyError>,
-) {
-    drop(sender.send(frame).await);
 }
 
 fn announced_len(headers: &HeaderMap) -> Option<u64> {

@@ -65,9 +65,8 @@ impl WholeBody {
                 Err(frame) => trailers = frame.into_trailers().ok(),
             }
         }
-        if let Some(trailers) = &trailers
-            && trailers.keys().any(|name| carriers.contains(name.as_str()))
-        {
+        let trailing = trailers.iter().flatten().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        if !matches!(carriers.read(trailing), Ok(None)) {
             return Err(Refusal::KeyInvalid(KeyInvalid::InTrailer));
         }
         let content = match first {
@@ -88,11 +87,8 @@ pub(crate) fn call(
     content: &Bytes,
 ) -> Result<Call, Refusal> {
     let asked = Asked::new(&plan, head, content);
-    let equality = match asked.comparable {
-        Comparable::Decoded => (*plan.equality).clone(),
-        Comparable::Encoded => Equality::Bytes,
-    };
-    let fingerprint = match (Fingerprint::of(secret, &asked.request(), &equality), plan.unreadable) {
+    let (equality, unreadable) = (plan.equality, plan.unreadable);
+    let fingerprint = match (Fingerprint::of(secret, &asked.request(), &equality), unreadable) {
         (Ok(fingerprint), _) => fingerprint,
         (Err(invalid), Unreadable::Refuse) => return Err(Refusal::BodyInvalid(invalid.to_string())),
         (Err(_), Unreadable::CompareBytes) => Fingerprint::of(secret, &asked.request(), &Equality::Bytes)
@@ -108,7 +104,13 @@ pub(crate) fn call(
         key: plan.key,
         fingerprint,
         fingerprint_as: Box::new(move |version: Version| {
-            Fingerprint::of_version(version, &secret, &asked.request(), &equality).ok()
+            let of =
+                |request: &Request<'_>| Fingerprint::of_version(version, &secret, request, &equality).ok();
+            of(&asked.request()).or_else(|| match unreadable {
+                Unreadable::Refuse => None,
+                // Equal to no request that has a form under this version; what that means is the route's to say (B2).
+                Unreadable::CompareBytes => of(&Request { method: "", media_type: None, ..asked.request() }),
+            })
         }),
         policy: plan.policy,
         effect,
@@ -126,29 +128,26 @@ struct Asked {
     path_and_query: String,
     media_type: Option<String>,
     content: Bytes,
-    comparable: Comparable,
-}
-
-/// Whether the content could be undone of its encoding.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Comparable {
-    Decoded,
-    Encoded,
 }
 
 impl Asked {
     fn new(plan: &Plan, head: &Parts, content: &Bytes) -> Self {
-        let (content, comparable) = decoded(&head.headers, content, plan.policy.request_bytes_max);
+        let codings = codings(&head.headers);
         let media_type = head.headers.get(header::CONTENT_TYPE);
+        let mut media_type = media_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let content = decoded(&codings, content, plan.policy.request_bytes_max).unwrap_or_else(|| {
+            // Encoded content has no canonical form, and is not what the same bytes are without their encoding.
+            media_type = Some(format!("{}, {}", media_type.take().unwrap_or_default(), codings.join(", ")));
+            content.clone()
+        });
         Self {
             scheme: plan.origin.as_ref().map(|origin| origin.scheme.clone()),
             authority: plan.origin.as_ref().map(|origin| origin.authority.clone()),
             method: head.method.as_str().to_owned(),
             path: head.uri.path().to_owned(),
             path_and_query: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-            media_type: media_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+            media_type,
             content,
-            comparable,
         }
     }
 
@@ -173,31 +172,42 @@ impl Asked {
     }
 }
 
-/// Undoes the content encodings that are known (RFC 9110, 8.4), the last applied first; within the limit, or not at all.
-fn decoded(headers: &HeaderMap, content: &Bytes, bytes_max: usize) -> (Bytes, Comparable) {
-    let mut encodings = Vec::new();
+/// Content codings of one request that are undone; nobody applies more than one.
+const CODINGS_MAX: usize = 4;
+
+/// The content codings in the order of their application (RFC 9110, 8.4), lower-case.
+fn codings(headers: &HeaderMap) -> Vec<String> {
+    let mut codings = Vec::new();
     for value in headers.get_all(header::CONTENT_ENCODING) {
-        let Ok(value) = value.to_str() else { return (content.clone(), Comparable::Encoded) };
-        encodings.extend(value.split(',').map(|coding| coding.trim().to_ascii_lowercase()));
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        codings.extend(value.split(',').map(|coding| coding.trim().to_owned()));
+    }
+    codings.retain(|coding| coding != "identity");
+    codings
+}
+
+/// Undoes the codings, the last applied first; `None` where one is not known, or the content exceeds the limit.
+fn decoded(codings: &[String], content: &Bytes, bytes_max: usize) -> Option<Bytes> {
+    if codings.len() > CODINGS_MAX {
+        return None;
     }
     let mut content = content.clone();
-    let original = content.clone();
-    for encoding in encodings.iter().rev().filter(|encoding| *encoding != "identity") {
-        let reader: Box<dyn Read + '_> = match encoding.as_str() {
+    for coding in codings.iter().rev() {
+        let reader: Box<dyn Read + '_> = match coding.as_str() {
             "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(&content[..])),
             "deflate" => Box::new(flate2::read::ZlibDecoder::new(&content[..])),
             "br" => Box::new(brotli::Decompressor::new(&content[..], DECODER_BUFFER_BYTES)),
-            _ => return (original, Comparable::Encoded),
+            _ => return None,
         };
         let mut plain = Vec::new();
         // One byte past the limit tells "too long" from "just fits".
         let read = reader.take(bytes_max as u64 + 1).read_to_end(&mut plain);
         if read.is_err() || plain.len() > bytes_max {
-            return (original, Comparable::Encoded);
+            return None;
         }
         content = Bytes::from(plain);
     }
-    (content, Comparable::Decoded)
+    Some(content)
 }
 
 /// Bytes that the Brotli decoder reads at once.

@@ -1,6 +1,6 @@
 //! The one place where what the engine says becomes a response (O2, O3, C2, C3).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{
@@ -11,13 +11,13 @@ use onceward_core::{
     actor::LookupId,
     header::{IntentStatus, name},
     key::Key,
-    outcome::{Content, Outcome},
+    outcome::{Content, Finality, Outcome, Policy},
     problem::{Form, Problem, seconds_up},
     refusal::{Refusal, Told},
 };
 use onceward_engine::{Ran, Standing};
 
-use crate::{body::ResponseBody, json_rpc};
+use crate::{body::ResponseBody, execute::consumed, json_rpc};
 
 /// How an adapter's own answers look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub(crate) struct Asker {
     pub(crate) origin: Option<HeaderValue>,
     pub(crate) effect: Option<String>,
     pub(crate) key: Option<Key>,
+    /// What the inner service said when it had no answer, once it has.
+    pub(crate) cause: Arc<OnceLock<String>>,
     /// Under which the effect is remembered.
     pub(crate) id: Option<LookupId>,
     /// The id of a JSON-RPC call, which its answer repeats.
@@ -65,15 +67,20 @@ impl Asker {
             origin: head.headers.get(header::ORIGIN).cloned(),
             effect: None,
             key: None,
+            cause: Arc::default(),
             id: None,
             call_id: None,
         }
     }
 
     /// Turns what the engine says into a response.
-    pub(crate) fn respond<C>(&self, ran: Ran<Response<ResponseBody<C>>>) -> Response<ResponseBody<C>> {
+    pub(crate) fn respond<C>(
+        &self,
+        ran: Ran<Response<ResponseBody<C>>>,
+        policy: &Policy,
+    ) -> Response<ResponseBody<C>> {
         match ran {
-            Ran::Answered { answer, standing } => marked(answer, standing),
+            Ran::Answered { answer, standing } => marked(answer, standing, policy),
             Ran::Stored { outcome, age, told, .. } => match stored(self.addressed(outcome), age, told) {
                 Some(response) => response,
                 None => self.refuse(&Refusal::RecordCorrupt),
@@ -104,13 +111,15 @@ impl Asker {
     /// Turns a refusal into a response.
     pub(crate) fn refuse<C>(&self, refusal: &Refusal) -> Response<ResponseBody<C>> {
         let problem_type = refusal.problem_type();
+        let status_url = self.status_url();
         let problem = Problem {
             refusal,
             type_base: &self.surface.type_base,
             instance: &self.instance,
             key: self.key.as_ref(),
             effect: self.effect.as_deref(),
-            status_url: self.status_url().as_deref(),
+            cause: self.cause.get().map(String::as_str),
+            status_url: status_url.as_deref(),
         };
         let text = problem.render(self.form);
         let mut response = Response::new(ResponseBody::whole(Bytes::from(text), None));
@@ -146,9 +155,18 @@ const CONSUMED: HeaderName = HeaderName::from_static(name::IDEMPOTENCY_KEY_CONSU
 const INTENT_STATUS: HeaderName = HeaderName::from_static(name::INTENT_STATUS);
 const REPLAYED: HeaderName = HeaderName::from_static(name::IDEMPOTENT_REPLAYED);
 
-fn marked<C>(mut answer: Response<ResponseBody<C>>, standing: Standing) -> Response<ResponseBody<C>> {
+fn marked<C>(
+    mut answer: Response<ResponseBody<C>>,
+    standing: Standing,
+    policy: &Policy,
+) -> Response<ResponseBody<C>> {
     let (consumed, status) = match standing {
-        Standing::Recorded | Standing::Streaming => (true, Some(IntentStatus::Committed)),
+        Standing::Recorded => (true, Some(IntentStatus::Committed)),
+        // What will be written when it has flowed is already said by its head.
+        Standing::Streaming => match policy.finality(answer.status().as_u16(), consumed(answer.headers())) {
+            Finality::Released(_) => (false, None),
+            Finality::Final | Finality::Doubtful(_) => (true, Some(IntentStatus::Committed)),
+        },
         Standing::Released(_) => (false, None),
         Standing::Unrecorded => (true, Some(IntentStatus::Unknown)),
     };
@@ -169,6 +187,12 @@ fn stored<C>(outcome: Outcome, age: std::time::Duration, told: Told) -> Option<R
     *response.status_mut() = StatusCode::from_u16(outcome.status).ok()?;
     *response.headers_mut() = fields(&outcome.fields)?;
     let headers = response.headers_mut();
+    if !outcome.trailers.is_empty() {
+        // HTTP/1.1 servers send only trailers that the head announces.
+        let mut names: Vec<&str> = outcome.trailers.iter().map(|(name, _)| &**name).collect();
+        names.dedup();
+        set(headers, header::TRAILER, &names.join(", "));
+    }
     if let Some(len) = announced_len {
         set(headers, header::CONTENT_LENGTH, &len.to_string());
     }

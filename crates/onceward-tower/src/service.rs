@@ -118,14 +118,16 @@ impl<S, R: Rules> Once<S, R> {
         asker.effect = Some(call.effect.clone());
         asker.id = Some(call.id(self.engine.secret()));
         asker.call_id = json_rpc::id(&body.content);
-        let (inner, engine) = (self.inner, self.engine.clone());
+        let (inner, engine, cause) = (self.inner, self.engine.clone(), Arc::clone(&asker.cause));
+        let running_policy = Arc::clone(&policy);
         let effect = move || {
-            let reading = Reading { policy, method: head.method.clone(), sent_at: engine.now() };
+            let policy = running_policy;
+            let reading = Reading { policy, method: head.method.clone(), sent_at: engine.now(), cause };
             let mut request = Request::from_parts(head, RequestBody::whole(body.content, body.trailers));
             request.extensions_mut().insert(Guarded);
             execute(inner, request, reading)
         };
         let ran = self.engine.run(call, effect).await;
-        asker.respond(ran)
+        asker.respond(ran, &policy)
     }
 }

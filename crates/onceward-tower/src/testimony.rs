@@ -10,6 +10,11 @@ use onceward_core::{outcome::Evidence, record::DoubtReason};
 pub trait Testimony {
     /// What is known about the effect.
     fn evidence(&self) -> Evidence;
+
+    /// What went wrong, in words that help its caller to mend it and give nothing away; `None` to say no more than the evidence.
+    fn cause(&self) -> Option<String> {
+        None
+    }
 }
 
 impl Testimony for Infallible {

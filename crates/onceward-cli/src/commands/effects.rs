@@ -109,7 +109,8 @@ async fn resolve(client: &ControlClient, matches: &ArgMatches) -> Acted {
         Err(error) => return Ok(Err(error)),
     };
     let verdict = if matches.get_flag("happened") { Verdict::Happened } else { Verdict::Absent };
-    let change = client.resolve(&effect.id, &Resolve { verdict, reason: because(matches) }).await?;
+    let told = Resolve { verdict, epoch: effect.epoch, reason: because(matches) };
+    let change = client.resolve(&effect.id, &told).await?;
     if matches.get_flag("json") {
         return Ok(written(print_json(&change)));
     }

@@ -4,7 +4,12 @@ mod doors;
 mod own_pages;
 mod starts;
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use onceward_control::Control;
@@ -61,7 +66,7 @@ async fn serve(store: StoreSettings, settings: ProxySettings, json: bool) -> Res
     let control = Control::new(engine.clone(), self_test);
     let doors = Doors::open(&store, &settings, &control).await?;
     let running = Running::start(listener, engine, &settings, doors).await?;
-    let starts = Starts::new(running.address, running.doors.address, &running.authority);
+    let starts = Starts::new(reachable(running.address), running.doors.address, &running.authority);
     if json {
         print_json(&starts.json())?
     } else {
@@ -111,9 +116,10 @@ impl Running {
             limits: UpstreamLimits::default(),
         })
         .map_err(Failure::usage)?;
+        let reachable = reachable(address);
         let surface = Surface {
-            type_base: format!("http://{address}/problems/"),
-            status_base: Some(format!("http://{address}/effects/")),
+            type_base: format!("http://{reachable}/problems/"),
+            status_base: Some(format!("http://{reachable}/effects/")),
             cors: Cors::Mirrored,
         };
         let rules = ForwardRules::new(engine.clone(), settings.policy.clone());
@@ -152,6 +158,15 @@ impl Running {
             report.tunnels_cut,
         );
         Ok(if drained.stopped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Where somebody on this machine finds a listener: all addresses (`0.0.0.0`) are none to go to.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
+        IpAddr::V4(_) | IpAddr::V6(_) => address,
     }
 }
 

@@ -1,7 +1,12 @@
 //! Verdicts and cancellations: the only two ways in which the control API changes a record (D3-D5).
 
 use axum::{Extension, Json, extract::State};
-use onceward_core::{outcome::Policy, record::Denial, refusal::Refusal};
+use onceward_core::{
+    actor::LookupId,
+    outcome::Policy,
+    record::{self, Denial, Epoch},
+    refusal::Refusal,
+};
 use onceward_engine::{Finding, Resolved};
 
 use super::intake::{EffectId, Told, checked_reason};
@@ -18,9 +23,11 @@ pub(super) async fn resolve(
         wire::Verdict::Happened => Finding::Happened,
         wire::Verdict::Absent => Finding::Absent,
     };
+    let judged = Epoch(told.epoch);
     let (_, label) = control.read(id).await?;
-    let result = match control.engine().resolve(id, &label, finding, &evidence).await? {
+    let result = match control.engine().resolve(id, &label, finding, judged, &evidence).await? {
         Resolved::Applied => wire::ChangeResult::Resolved,
+        Resolved::Denied(Denial::NotInDoubt) => return Err(not_in_doubt(&control, id, judged).await),
         Resolved::Denied(denial) => return Err(refused(denial)),
         Resolved::AlreadyDone => return Err(Refused::NotInDoubt),
         Resolved::Corrupt => return Err(Refused::Protocol(Refusal::RecordCorrupt)),
@@ -52,6 +59,17 @@ pub(super) async fn cancel(
 /// Who says so, and how it was found out (D4).
 fn evidence(entrance: &Entrance, reason: &str) -> Result<String, Refused> {
     Ok(format!("{entrance}: {}", checked_reason(reason)?))
+}
+
+/// Says whether another attempt is in doubt instead; so it may have come to be since the effect was listed.
+async fn not_in_doubt(control: &Control, id: LookupId, judged: Epoch) -> Refused {
+    match control.read(id).await {
+        Ok((record, _)) if matches!(record.state, record::State::InDoubt { .. }) => {
+            Refused::OtherInDoubt { judged: judged.0 }
+        }
+        Ok(_) => Refused::NotInDoubt,
+        Err(refused) => refused,
+    }
 }
 
 fn refused(denial: Denial) -> Refused {

@@ -31,7 +31,7 @@ impl<S: Send + Sync> FromRequestParts<S> for EffectId {
     }
 }
 
-fn parse_id(text: &str) -> Option<LookupId> {
+pub(crate) fn parse_id(text: &str) -> Option<LookupId> {
     let mut id = [0; 32];
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;

@@ -10,12 +10,12 @@ use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::stage::{Stage, answered, token};
 
-fn happened(reason: &str) -> Resolve {
-    Resolve { verdict: Verdict::Happened, reason: reason.to_owned() }
+fn happened(epoch: u64, reason: &str) -> Resolve {
+    Resolve { verdict: Verdict::Happened, epoch, reason: reason.to_owned() }
 }
 
-fn absent(reason: &str) -> Resolve {
-    Resolve { verdict: Verdict::Absent, reason: reason.to_owned() }
+fn absent(epoch: u64, reason: &str) -> Resolve {
+    Resolve { verdict: Verdict::Absent, epoch, reason: reason.to_owned() }
 }
 
 fn unwanted() -> Cancel {
@@ -23,10 +23,14 @@ fn unwanted() -> Cancel {
 }
 
 fn status(result: Result<Change, ClientError>) -> u16 {
+    refused(result).0
+}
+
+fn refused(result: Result<Change, ClientError>) -> (u16, String) {
     match result {
         Err(ClientError::Refused { status, problem }) => {
             assert_eq!(status.as_u16(), problem.status);
-            problem.status
+            (problem.status, problem.detail)
         }
         other => panic!("not refused: {other:?}"),
     }
@@ -51,8 +55,11 @@ async fn after_happened_a_retry_is_told_so_and_never_runs() {
     let listed = EffectsQuery { in_doubt_only: true, ..EffectsQuery::default() };
     let page = stage.client().effects(&listed).await.unwrap();
     let [effect] = &page.effects[..] else { panic!("one doubt: {page:?}") };
-    let change = stage.client().resolve(&effect.id, &happened("order 4711 is in the list")).await.unwrap();
-    assert_eq!(change, Change { id: stage.id("order-1"), result: ChangeResult::Resolved });
+    let verdict = happened(effect.epoch, "order 4711 is in the list");
+    for _told_again in 0..2 {
+        let change = stage.client().resolve(&effect.id, &verdict).await.unwrap();
+        assert_eq!(change, Change { id: stage.id("order-1"), result: ChangeResult::Resolved });
+    }
     let ran = retry(&stage, "order-1").await;
     assert!(matches!(ran, Ran::Refused(Refusal::OutcomeNotKept { status: None })), "{ran:?}");
     let shown = state_and_how(&stage, &effect.id).await;
@@ -65,11 +72,29 @@ async fn after_happened_a_retry_is_told_so_and_never_runs() {
 async fn after_absent_a_retry_runs() {
     let stage = Stage::open().await;
     let id = stage.doubtful_order("order-1").await;
-    stage
-        .client()
-        .resolve(&id, &absent("the shop has no such order, and the socket is closed"))
-        .await
-        .unwrap();
+    let verdict = absent(stage.epoch(&id).await, "the shop has no such order, and the socket is closed");
+    stage.client().resolve(&id, &verdict).await.unwrap();
+    let ran = retry(&stage, "order-1").await;
+    assert!(matches!(ran, Ran::Answered { standing: Standing::Recorded, .. }), "{ran:?}");
+}
+
+// covers: D3 L13
+#[tokio::test]
+async fn a_verdict_about_an_attempt_ends_no_doubt_about_a_later_one() {
+    let stage = Stage::open().await;
+    let id = stage.doubtful_order("order-1").await;
+    let first = stage.epoch(&id).await;
+    stage.client().resolve(&id, &absent(first, "not in the list")).await.unwrap();
+    stage.doubtful_order("order-1").await;
+    let second = stage.epoch(&id).await;
+    let detail = format!("attempt {first} is not the one in doubt; list the effect again");
+    let late = stage.client().resolve(&id, &happened(first, "order 4711 is in the list")).await;
+    assert_eq!(refused(late), (409, detail));
+    // Told again it is taken as said before, and takes no effect on the second attempt.
+    let repeated = stage.client().resolve(&id, &absent(first, "not in the list")).await.unwrap();
+    assert_eq!(repeated, Change { id: id.clone(), result: ChangeResult::Resolved });
+    assert!(matches!(retry(&stage, "order-1").await, Ran::Refused(Refusal::OutcomeUnknown(_))));
+    stage.client().resolve(&id, &absent(second, "still not in the list")).await.unwrap();
     let ran = retry(&stage, "order-1").await;
     assert!(matches!(ran, Ran::Answered { standing: Standing::Recorded, .. }), "{ran:?}");
 }
@@ -81,14 +106,17 @@ async fn a_verdict_stands_in_the_audit_log_with_who_found_out_and_how() {
     let first = stage.doubtful_order("order-1").await;
     let second = stage.doubtful_order("order-2").await;
     stage.audit_lines(2).await;
-    stage.client().resolve(&first, &happened(" order 4711 is in the list ")).await.unwrap();
+    let epochs = [stage.epoch(&first).await, stage.epoch(&second).await];
+    stage.client().resolve(&first, &happened(epochs[0], " order 4711 is in the list ")).await.unwrap();
     let over_tcp = ControlClient::tcp(stage.tcp, token());
-    over_tcp.resolve(&second, &absent("rolled back")).await.unwrap();
+    over_tcp.resolve(&second, &absent(epochs[1], "rolled back")).await.unwrap();
     let lines = stage.get("/v1/audit").await;
+    let lines: Vec<serde_json::Value> =
+        lines.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let judged: Vec<_> = lines.iter().map(|line| line["epoch"].as_u64()).collect();
+    assert_eq!(judged[2..], epochs.map(Some));
     let told: Vec<_> = lines
-        .body
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .iter()
         .map(|line| {
             ["decision", "reason", "evidence", "key"].map(|name| line[name].as_str().map(str::to_owned))
         })
@@ -116,10 +144,13 @@ async fn a_verdict_needs_a_doubt_and_a_reason() {
     let doubtful = stage.doubtful_order("order-1").await;
     let done = stage.answered_order("order-2").await;
     let client = stage.client();
-    assert_eq!(status(client.resolve(&done, &absent("not in the list")).await), 409);
-    assert_eq!(status(client.resolve(&stage.id("unknown"), &absent("not in the list")).await), 404);
+    let detail = String::from("the effect is not in doubt; there is nothing to resolve");
+    let verdict = absent(stage.epoch(&done).await, "not in the list");
+    assert_eq!(refused(client.resolve(&done, &verdict).await), (409, detail));
+    assert_eq!(status(client.resolve(&stage.id("unknown"), &verdict).await), 404);
+    let epoch = stage.epoch(&doubtful).await;
     for reason in ["", "  ", "a\nb", &"x".repeat(1_001)] {
-        assert_eq!(status(client.resolve(&doubtful, &absent(reason)).await), 400, "{reason:?}");
+        assert_eq!(status(client.resolve(&doubtful, &absent(epoch, reason)).await), 400, "{reason:?}");
     }
     let still = (String::from("in-doubt"), Some(String::from("no-answer")), Some(String::from("wanted")));
     assert_eq!(state_and_how(&stage, &doubtful).await, still);
@@ -157,7 +188,8 @@ async fn what_runs_is_neither_cancelled_nor_resolved() {
         began.await.unwrap();
         let id = stage.id("order-1");
         assert_eq!(status(stage.client().cancel(&id, &unwanted()).await), 409);
-        assert_eq!(status(stage.client().resolve(&id, &absent("never sent")).await), 409);
+        let verdict = absent(stage.epoch(&id).await, "never sent");
+        assert_eq!(status(stage.client().resolve(&id, &verdict).await), 409);
         assert_eq!(state_and_how(&stage, &id).await, (String::from("claimed"), None, None));
         running.spawn(async move { release.send(()) });
     };
@@ -189,7 +221,8 @@ async fn what_is_in_doubt_stays_so_marked_as_abandoned_and_does_not_run_after_ab
     let abandoned =
         (String::from("in-doubt"), Some(String::from("no-answer")), Some(String::from("abandoned")));
     assert_eq!(state_and_how(&stage, &id).await, abandoned);
-    stage.client().resolve(&id, &absent("the shop cancelled it")).await.unwrap();
+    let verdict = absent(stage.epoch(&id).await, "the shop cancelled it");
+    stage.client().resolve(&id, &verdict).await.unwrap();
     let ran = retry(&stage, "order-1").await;
     assert!(matches!(ran, Ran::Refused(Refusal::Cancelled)), "{ran:?}");
     // A cancelled key is remembered for as long as its route said.
@@ -202,8 +235,9 @@ async fn what_is_in_doubt_stays_so_marked_as_abandoned_and_does_not_run_after_ab
 async fn a_dark_store_refuses_a_verdict_and_says_when_to_try_again() {
     let stage = Stage::open().await;
     let id = stage.doubtful_order("order-1").await;
+    let verdict = absent(stage.epoch(&id).await, "rolled back");
     stage.store.go_dark();
-    assert_eq!(status(stage.client().resolve(&id, &absent("rolled back")).await), 503);
+    assert_eq!(status(stage.client().resolve(&id, &verdict).await), 503);
     let answer = stage.get("/v1/effects").await;
     assert_eq!((answer.status, answer.field("retry-after")), (503, Some("2")));
 }

@@ -15,7 +15,12 @@ use crate::{
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
-const VERDICT: &str = r#"{"verdict":"absent","reason":"because a page says so"}"#;
+
+/// A verdict that would be taken from whoever may give one.
+async fn verdict(stage: &Stage, id: &str) -> String {
+    let epoch = stage.epoch(id).await;
+    format!(r#"{{"verdict":"absent","epoch":{epoch},"reason":"because a page says so"}}"#)
+}
 
 /// The doubt that every attack in this file aims at is untouched.
 async fn is_still_in_doubt(stage: &Stage, id: &str) -> bool {
@@ -82,6 +87,7 @@ async fn a_request_for_two_hosts_or_none_is_refused() {
 async fn pages_of_other_origins_are_refused_even_with_the_token() {
     let stage = Stage::open().await;
     let id = stage.doubtful_order("order-1").await;
+    let verdict = verdict(&stage, &id).await;
     let host = stage.host();
     let own = format!("http://{host}");
     let own_tls = format!("https://{host}");
@@ -108,8 +114,8 @@ async fn pages_of_other_origins_are_refused_even_with_the_token() {
         if status != 200 {
             let target = format!("/v1/effects/{id}/resolve");
             let fields = [fields[0], fields[1], fields[2], JSON];
-            assert_eq!(stage.ask_tcp(&request("POST", &target, &fields, VERDICT)).await.status, 403);
-            assert_eq!(stage.ask(&request("POST", &target, &fields, VERDICT)).await.status, 403, "{value}");
+            assert_eq!(stage.ask_tcp(&request("POST", &target, &fields, &verdict)).await.status, 403);
+            assert_eq!(stage.ask(&request("POST", &target, &fields, &verdict)).await.status, 403, "{value}");
         }
     }
     assert!(is_still_in_doubt(&stage, &id).await);
@@ -128,6 +134,7 @@ async fn no_page_has_an_origin_on_the_unix_socket() {
 async fn callers_over_tcp_show_the_token() {
     let stage = Stage::open().await;
     let id = stage.doubtful_order("order-1").await;
+    let verdict = verdict(&stage, &id).await;
     let host = stage.host();
     let bare = "Bearer realm=\"onceward control\"";
     let wrong = "Bearer realm=\"onceward control\", error=\"invalid_token\"";
@@ -157,7 +164,7 @@ async fn callers_over_tcp_show_the_token() {
         if status != 200 {
             // A stranger cannot even learn which paths and effects there are.
             for (method, target) in [("POST", resolve.as_str()), ("GET", "/v1/nothing"), ("GET", &resolve)] {
-                let answer = stage.ask_tcp(&request(method, target, &fields, VERDICT)).await;
+                let answer = stage.ask_tcp(&request(method, target, &fields, &verdict)).await;
                 assert_eq!(answer.status, 401, "{method} {target} {fields:?}");
             }
         }
@@ -200,6 +207,7 @@ async fn no_get_changes_anything() {
 async fn a_change_is_json_and_says_so() {
     let stage = Stage::open().await;
     let id = stage.doubtful_order("order-1").await;
+    let verdict = verdict(&stage, &id).await;
     let target = format!("/v1/effects/{id}/resolve");
     let types = [
         None,
@@ -213,19 +221,21 @@ async fn a_change_is_json_and_says_so() {
     for media_type in types {
         let mut fields = vec![("Host", "localhost")];
         fields.extend(media_type.map(|media_type| ("Content-Type", media_type)));
-        let answer = stage.ask(&request("POST", &target, &fields, VERDICT)).await;
+        let answer = stage.ask(&request("POST", &target, &fields, &verdict)).await;
         assert_eq!(answer.status, 415, "{media_type:?}");
     }
     let bodies = [
         "",
         "{",
         "[]",
-        r#"{"verdict":"absent"}"#,
-        r#"{"reason":"x"}"#,
-        r#"{"verdict":"unknown","reason":"x"}"#,
-        r#"{"verdict":"absent","reason":"x","force":true}"#,
-        r#"{"verdict":"absent","reason":"x"} trailing"#,
-        r#"{"verdict":"happened","verdict":"absent","reason":"x"}"#,
+        r#"{"verdict":"absent","epoch":1}"#,
+        r#"{"verdict":"absent","reason":"x"}"#,
+        r#"{"epoch":1,"reason":"x"}"#,
+        r#"{"verdict":"unknown","epoch":1,"reason":"x"}"#,
+        r#"{"verdict":"absent","epoch":-1,"reason":"x"}"#,
+        r#"{"verdict":"absent","epoch":1,"reason":"x","force":true}"#,
+        r#"{"verdict":"absent","epoch":1,"reason":"x"} trailing"#,
+        r#"{"verdict":"happened","verdict":"absent","epoch":1,"reason":"x"}"#,
     ];
     for body in bodies {
         let answer = stage.ask(&request("POST", &target, &[("Host", "localhost"), JSON], body)).await;
@@ -233,7 +243,7 @@ async fn a_change_is_json_and_says_so() {
     }
     assert!(is_still_in_doubt(&stage, &id).await);
     let fields = [("Host", "localhost"), ("Content-Type", "Application/JSON; charset=utf-8")];
-    let answer = stage.ask(&request("POST", &target, &fields, VERDICT)).await;
+    let answer = stage.ask(&request("POST", &target, &fields, &verdict)).await;
     assert_eq!((answer.status, answer.json()), (200, json!({"id": id, "result": "resolved"})));
 }
 
@@ -245,7 +255,8 @@ async fn a_body_over_its_limit_is_refused() {
     let target = format!("/v1/effects/{id}/resolve");
     let fields = [("Host", "localhost"), JSON];
     // JSON may be padded with white space, so both bodies are valid in all but length.
-    let padded = |bytes: usize| format!("{VERDICT}{}", " ".repeat(bytes - VERDICT.len()));
+    let verdict = verdict(&stage, &id).await;
+    let padded = |bytes: usize| format!("{verdict}{}", " ".repeat(bytes - verdict.len()));
     assert_eq!(stage.ask(&request("POST", &target, &fields, &padded(16 * 1024 + 1))).await.status, 413);
     assert!(is_still_in_doubt(&stage, &id).await);
     assert_eq!(stage.ask(&request("POST", &target, &fields, &padded(16 * 1024))).await.status, 200);

@@ -53,7 +53,8 @@ async fn an_instance_whose_store_is_dark_is_alive_and_not_ready() {
 async fn metrics_are_openmetrics_and_count_verdicts() {
     let stage = Stage::open().await;
     let id = stage.doubtful_order("order-1").await;
-    let verdict = Resolve { verdict: Verdict::Happened, reason: String::from("seen in the list") };
+    let epoch = stage.epoch(&id).await;
+    let verdict = Resolve { verdict: Verdict::Happened, epoch, reason: String::from("seen in the list") };
     stage.client().resolve(&id, &verdict).await.unwrap();
     let answer = stage.get("/metrics").await;
     assert_eq!(

@@ -157,6 +157,11 @@ impl Stage {
         self.id(key)
     }
 
+    /// The epoch of an effect's latest attempt, as the API shows it.
+    pub(crate) async fn epoch(&self, id: &str) -> u64 {
+        self.client().effect(id).await.expect("a remembered effect").effect.epoch
+    }
+
     /// Another actor's order under the same key.
     pub(crate) async fn strangers_order(&self, key: &str) {
         let stranger = Actor::new("session", b"a stranger");

@@ -56,7 +56,15 @@ fn cases() -> Vectors {
 }
 
 fn problem<'a>(refusal: &'a Refusal, instance: &'a str) -> Problem<'a> {
-    Problem { refusal, type_base: TYPE_BASE, instance, key: None, effect: None, status_url: None }
+    Problem {
+        refusal,
+        type_base: TYPE_BASE,
+        instance,
+        key: None,
+        effect: None,
+        cause: None,
+        status_url: None,
+    }
 }
 
 // covers: C3
@@ -94,6 +102,7 @@ fn a_refusal_is_written_as_the_goldens_have_it() {
         let problem = Problem {
             key: key.as_ref(),
             effect: golden.effect.as_deref(),
+            cause: None,
             status_url: golden.status_url.as_deref(),
             ..problem(&refusal, &golden.instance)
         };
@@ -168,7 +177,13 @@ const HOSTILE: [&str; 14] = [
 
 /// The doubt page has every value that comes from outside.
 fn doubtful<'a>(refusal: &'a Refusal, value: &'a str, key: &'a Key) -> Problem<'a> {
-    Problem { key: Some(key), effect: Some(value), status_url: Some(value), ..problem(refusal, value) }
+    Problem {
+        key: Some(key),
+        effect: Some(value),
+        cause: Some(value),
+        status_url: Some(value),
+        ..problem(refusal, value)
+    }
 }
 
 fn check_hostile(value: &str) {
@@ -181,7 +196,9 @@ fn check_hostile(value: &str) {
     assert_eq!(json.find(is_unprintable), None, "{value:?}: {json}");
     let members: BTreeMap<String, Value> = serde_json::from_str(&json).unwrap();
     let detail = members["detail"].as_str().unwrap().to_owned();
-    assert_eq!((&members["instance"], &members["status_url"]), (&value.into(), &value.into()));
+    for name in ["instance", "cause", "status_url"] {
+        assert_eq!(members[name], value, "{name}");
+    }
     assert_eq!(members["idempotency_key"], hostile_key.expose());
     assert!(detail.contains(value), "{detail}");
 

@@ -41,10 +41,10 @@ fn every_row_of_the_table_holds() {
 }
 
 /// Situations that only show a boundary of another one.
-const BOUNDARIES: [&str; 3] = ["claimed-behind", "in-doubt-ancient", "reclaimed"];
+const BOUNDARIES: [&str; 4] = ["claimed-behind", "in-doubt-ancient", "reclaimed", "reclaimed-doubt"];
 
 /// Events that differ from another one only where the record stands for something, or has a newcomer.
-const VARIANTS: [&str; 8] = [
+const VARIANTS: [&str; 9] = [
     "arrived, epochs gone back",
     "arrived, other request",
     "arrived, other request, drift allowed",
@@ -53,6 +53,7 @@ const VARIANTS: [&str; 8] = [
     "arrived, execute after retention",
     "arrived, other request, execute after retention",
     "completed by the newcomer",
+    "resolved: absent, of the newcomer",
 ];
 
 #[test]

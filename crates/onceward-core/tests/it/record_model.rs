@@ -26,10 +26,10 @@ enum Act {
     Release { who: usize },
     Doubt { who: usize },
     HolderGone,
-    Happened,
-    Multiple,
-    Absent,
-    Unknown,
+    Happened { who: usize },
+    Multiple { who: usize },
+    Absent { who: usize },
+    Unknown { who: usize },
     Cancel,
     Sweep,
 }
@@ -41,12 +41,12 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => who.clone().prop_map(|who| Act::Renew { who }),
         2 => who.clone().prop_map(|who| Act::Complete { who }),
         2 => who.clone().prop_map(|who| Act::Release { who }),
-        2 => who.prop_map(|who| Act::Doubt { who }),
+        2 => who.clone().prop_map(|who| Act::Doubt { who }),
         1 => Just(Act::HolderGone),
-        1 => Just(Act::Happened),
-        1 => Just(Act::Multiple),
-        2 => Just(Act::Absent),
-        1 => Just(Act::Unknown),
+        1 => who.clone().prop_map(|who| Act::Happened { who }),
+        1 => who.clone().prop_map(|who| Act::Multiple { who }),
+        3 => who.clone().prop_map(|who| Act::Absent { who }),
+        1 => who.prop_map(|who| Act::Unknown { who }),
         1 => Just(Act::Cancel),
         2 => Just(Act::Sweep),
     ]
@@ -85,7 +85,7 @@ enum Told {
 enum Life {
     Free { until: u64 },
     Runs { by: Attempt, until: u64 },
-    Over { by: Attempt, answer: Option<Epoch>, vouched: bool, until: u64 },
+    Over { by: Attempt, answer: Option<Epoch>, how: &'static str, until: u64 },
     Doubt { by: Attempt, wanted: bool },
     Gone { why: &'static str, until: u64 },
 }
@@ -139,7 +139,7 @@ impl Oracle {
     }
 
     fn report(&mut self, act: &Act, by: Attempt, now: u64) -> Told {
-        let over = Life::Over { by, answer: Some(by.epoch), vouched: false, until: now + RETENTION_MS };
+        let over = Life::Over { by, answer: Some(by.epoch), how: "answered", until: now + RETENTION_MS };
         match (act, self.life) {
             (Act::Renew { .. }, Life::Runs { by: holder, until }) if holder == by && now < until => {
                 self.life = Life::Runs { by, until: until.max(now + LEASE_MS) };
@@ -149,7 +149,7 @@ impl Oracle {
             {
                 self.life = over;
             }
-            (Act::Complete { .. }, Life::Over { by: holder, vouched: false, .. }) if holder == by => {}
+            (Act::Complete { .. }, Life::Over { by: holder, how: "answered", .. }) if holder == by => {}
             (Act::Complete { .. }, _) if self.overruled == Some(by) => return Told::Alarm,
             (Act::Release { .. }, Life::Runs { by: holder, .. } | Life::Doubt { by: holder, .. })
                 if holder == by =>
@@ -184,20 +184,27 @@ impl Oracle {
         Told::Nothing
     }
 
-    fn learn(&mut self, act: &Act, now: u64) -> Told {
-        let by = match self.life {
-            Life::Doubt { by, .. } => by,
-            Life::Runs { by, until } if now >= until && !matches!(act, Act::Unknown) => by,
-            Life::Runs { .. } => return Told::No("in progress"),
-            Life::Free { .. } | Life::Over { .. } | Life::Gone { .. } => return Told::No("not in doubt"),
+    /// A verdict is about one attempt, and says the same again when it is repeated.
+    fn learn(&mut self, act: &Act, judged: Attempt, now: u64) -> Told {
+        let over = |how| Life::Over { by: judged, answer: None, how, until: now + RETENTION_MS };
+        let doubtful = match self.life {
+            Life::Doubt { by, .. } => by == judged,
+            Life::Runs { by, until } if now >= until && !matches!(act, Act::Unknown { .. }) => by == judged,
+            Life::Runs { by, .. } if by == judged => return Told::No("in progress"),
+            _ => false,
         };
-        match act {
-            Act::Absent => {
-                self.overruled = Some(by);
+        match (act, self.life) {
+            (Act::Happened { .. }, _) if doubtful => self.life = over("happened"),
+            (Act::Multiple { .. }, _) if doubtful => self.life = over("multiple"),
+            (Act::Absent { .. }, _) if doubtful => {
+                self.overruled = Some(judged);
                 self.free(now);
             }
-            Act::Unknown => return Told::Nothing,
-            _ => self.life = Life::Over { by, answer: None, vouched: true, until: now + RETENTION_MS },
+            (Act::Unknown { .. }, _) if doubtful => return Told::Nothing,
+            (Act::Happened { .. }, Life::Over { by, how: "happened", .. }) if by == judged => {}
+            (Act::Multiple { .. }, Life::Over { by, how: "multiple", .. }) if by == judged => {}
+            (Act::Absent { .. }, _) if self.overruled == Some(judged) => {}
+            _ => return Told::No("not in doubt"),
         }
         Told::Done
     }
@@ -225,7 +232,9 @@ impl Oracle {
                 self.report(act, by, now)
             }
             Act::HolderGone => self.holder_gone(now),
-            Act::Happened | Act::Multiple | Act::Absent | Act::Unknown => self.learn(act, now),
+            Act::Happened { .. } | Act::Multiple { .. } | Act::Absent { .. } | Act::Unknown { .. } => {
+                self.learn(act, by, now)
+            }
             Act::Cancel => self.cancel(now),
             Act::Sweep => Told::Nothing,
         }
@@ -249,10 +258,10 @@ fn event_of(act: &Act, by: Attempt, terms: Terms) -> Event {
         Act::Release { .. } => Event::Released { attempt: by },
         Act::Doubt { .. } => Event::Doubted { attempt: by, reason: DoubtReason::NoAnswer },
         Act::HolderGone => Event::HolderGone,
-        Act::Happened => Event::Resolved(Verdict::Happened(None)),
-        Act::Multiple => Event::Resolved(Verdict::Multiple(None)),
-        Act::Absent => Event::Resolved(Verdict::Absent),
-        Act::Unknown => Event::Resolved(Verdict::Unknown),
+        Act::Happened { .. } => Event::Resolved { verdict: Verdict::Happened(None), judged: by.epoch },
+        Act::Multiple { .. } => Event::Resolved { verdict: Verdict::Multiple(None), judged: by.epoch },
+        Act::Absent { .. } => Event::Resolved { verdict: Verdict::Absent, judged: by.epoch },
+        Act::Unknown { .. } => Event::Resolved { verdict: Verdict::Unknown, judged: by.epoch },
         Act::Cancel => Event::Cancelled { remember: Duration::from_millis(REMEMBER_MS) },
         Act::Sweep => Event::Swept,
     }
@@ -305,6 +314,7 @@ impl World {
         }
     }
 
+    /// Whom the act comes from, or whom it judges.
     fn sender(&self, act: &Act) -> Attempt {
         let stranger = Attempt { epoch: Epoch(u64::MAX), id: AttemptId([9; 16]) };
         match act {
@@ -312,10 +322,15 @@ impl World {
                 let highest = self.granted.iter().map(|attempt| attempt.epoch.0).max().unwrap_or_default();
                 Attempt { epoch: Epoch(highest + 1), id: AttemptId([*name; 16]) }
             }
-            Act::Renew { who } | Act::Complete { who } | Act::Release { who } | Act::Doubt { who } => {
-                self.granted.iter().rev().nth(*who).copied().unwrap_or(stranger)
-            }
-            _ => stranger,
+            Act::Renew { who }
+            | Act::Complete { who }
+            | Act::Release { who }
+            | Act::Doubt { who }
+            | Act::Happened { who }
+            | Act::Multiple { who }
+            | Act::Absent { who }
+            | Act::Unknown { who } => self.granted.iter().rev().nth(*who).copied().unwrap_or(stranger),
+            Act::HolderGone | Act::Cancel | Act::Sweep => stranger,
         }
     }
 
@@ -355,10 +370,8 @@ impl World {
                 self.granted.push(*attempt);
                 self.effects.push(*attempt);
             }
-            (Decision::Settled, Act::Release { .. }) => self.effects.retain(|attempt| *attempt != by),
-            (Decision::Settled, Act::Absent) => {
-                let overruled = self.record.overruled;
-                self.effects.retain(|attempt| Some(*attempt) != overruled);
+            (Decision::Settled, Act::Release { .. } | Act::Absent { .. }) => {
+                self.effects.retain(|attempt| *attempt != by);
             }
             _ => {}
         }

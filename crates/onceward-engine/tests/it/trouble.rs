@@ -10,7 +10,7 @@ use std::{
 
 use onceward_core::{
     outcome::{Evidence, OnPanic, Policy, Untouched},
-    record::{DoubtReason, State},
+    record::{Denial, DoubtReason, Epoch, State},
 };
 use onceward_engine::{Effected, Engine, Finding, Limits, Resolved, StreamEnd};
 use onceward_store::{EntryFilter, Fault, Faults, Store};
@@ -176,7 +176,7 @@ async fn a_lapsed_claim_is_doubted_and_never_run_again() {
     assert_eq!(effects.load(Ordering::SeqCst), 1);
 }
 
-// covers: D3 D4 L13
+// covers: D2 D3 D4 L13
 #[tokio::test(start_paused = true)]
 async fn a_verdict_ends_a_doubt_and_an_effect_after_a_verdict_of_absence_raises_the_alarm() {
     let world = World::sound();
@@ -195,12 +195,16 @@ async fn a_verdict_ends_a_doubt_and_an_effect_after_a_verdict_of_absence_raises_
         engine.list(EntryFilter { in_doubt_only: true, ..EntryFilter::default() }, None, 10).await.unwrap();
     let entry = &page.entries[0];
     assert!(matches!(entry.record.state, State::InDoubt { reason: DoubtReason::LeaseLapsed, .. }));
-    let resolved = engine.resolve(entry.id, &entry.label, Finding::Absent, "wrongly believed").await.unwrap();
-    assert_eq!(resolved, Resolved::Applied);
+    let (latest, former) = (entry.record.epoch, Epoch(entry.record.epoch.0 - 1));
+    let verdict =
+        |judged| engine.resolve(entry.id, &entry.label, Finding::Absent, judged, "wrongly believed");
+    assert_eq!(verdict(former).await.unwrap(), Resolved::Denied(Denial::NotInDoubt));
+    assert_eq!(verdict(latest).await.unwrap(), Resolved::Applied);
     assert_eq!(first.await.unwrap(), "in-progress", "the overruled answer is not given as the record's");
     let metrics = engine.telemetry().render();
     assert!(metrics.contains("onceward_effect_after_release_total 1"), "{metrics}");
     assert!(metrics.contains("onceward_resolutions_total{verdict=\"absent\"} 1"), "{metrics}");
+    assert_eq!(verdict(latest).await.unwrap(), Resolved::Applied, "told again");
 }
 
 // covers: O7 O8

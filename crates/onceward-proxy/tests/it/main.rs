@@ -3,5 +3,6 @@
 #![cfg(test)]
 
 mod ca;
+mod guarded;
 mod server;
 mod upstream;

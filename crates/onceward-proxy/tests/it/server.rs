@@ -72,7 +72,8 @@ impl Setup {
             interception: self.interception,
             access: self.access,
             own_page: Arc::new(|request| {
-                page(StatusCode::NOT_FOUND, &format!("own page {}", request.uri), &request.headers)
+                let text = format!("own page {}", request.uri);
+                Box::pin(async move { page(StatusCode::NOT_FOUND, &text, &request.headers) })
             }),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use onceward_core::record::{
-    Alarm, Decision, Denial, DoubtReason, Drift, Interest, Settlement, State, Verdict,
+    Alarm, Attempt, Decision, Denial, DoubtReason, Drift, Epoch, Interest, Settlement, State, Verdict,
 };
 
 use super::{
@@ -14,8 +14,12 @@ use crate::port::{AuditCursor, Clock, ResolutionChange, Settle, Store};
 
 const CANCEL: ResolutionChange = ResolutionChange::Cancel { remember: REMEMBER };
 
-async fn doubted(store: &dyn Store, key: u64) -> onceward_core::record::Attempt {
-    let holder = granted(store, key, 1).await;
+async fn doubted(store: &dyn Store, key: u64) -> Attempt {
+    doubted_as(store, key, 1).await
+}
+
+async fn doubted_as(store: &dyn Store, key: u64, attempt: u8) -> Attempt {
+    let holder = granted(store, key, attempt).await;
     let end = Settle::Doubt(DoubtReason::AnswerCut);
     assert_eq!(decision(store.settle(id(key), holder, end).await), Decision::Settled);
     holder
@@ -23,6 +27,10 @@ async fn doubted(store: &dyn Store, key: u64) -> onceward_core::record::Attempt 
 
 async fn resolved(store: &dyn Store, key: u64, change: ResolutionChange) -> Decision {
     decision(store.resolve(resolution(key, change)).await)
+}
+
+fn judging(judged: Attempt, verdict: Verdict) -> ResolutionChange {
+    ResolutionChange::Verdict { verdict, judged: judged.epoch }
 }
 
 /// The attempt itself knows best.
@@ -44,8 +52,7 @@ pub async fn a_late_answer_ends_a_doubt<S: Subject>(subject: S) {
 pub async fn an_effect_after_a_verdict_of_absence_raises_the_alarm<S: Subject>(subject: S) {
     let store = subject.store();
     let first = doubted(&*store, 1).await;
-    let absent = ResolutionChange::Verdict(Verdict::Absent);
-    assert_eq!(resolved(&*store, 1, absent).await, Decision::Settled);
+    assert_eq!(resolved(&*store, 1, judging(first, Verdict::Absent)).await, Decision::Settled);
     let alarm = Decision::Stale(Alarm::EffectAfterRelease);
     assert_eq!(decision(store.settle(id(1), first, Settle::Complete(answer())).await), alarm);
     let second = granted(&*store, 1, 2).await;
@@ -57,27 +64,67 @@ pub async fn an_effect_after_a_verdict_of_absence_raises_the_alarm<S: Subject>(s
 // covers: D3
 pub async fn a_verdict_ends_a_doubt_and_only_a_doubt<S: Subject>(subject: S) {
     let store = subject.store();
-    let happened = || ResolutionChange::Verdict(Verdict::Happened(Some(answer())));
-    assert_eq!(resolved(&*store, 1, happened()).await, Decision::Refuse(Denial::NotInDoubt));
+    let happened = |judged| judging(judged, Verdict::Happened(Some(answer())));
+    let unclaimed =
+        ResolutionChange::Verdict { verdict: Verdict::Happened(Some(answer())), judged: Epoch(0) };
+    assert_eq!(resolved(&*store, 1, unclaimed).await, Decision::Refuse(Denial::NotInDoubt));
     assert_eq!(record(&*store, 1).await, None);
-    granted(&*store, 1, 1).await;
-    assert_eq!(resolved(&*store, 1, happened()).await, Decision::Refuse(Denial::InProgress));
+    let runs = granted(&*store, 1, 1).await;
+    assert_eq!(resolved(&*store, 1, happened(runs)).await, Decision::Refuse(Denial::InProgress));
 
-    doubted(&*store, 2).await;
+    let doubtful = doubted(&*store, 2).await;
     let before = record(&*store, 2).await;
-    let unknown = ResolutionChange::Verdict(Verdict::Unknown);
-    assert_eq!(resolved(&*store, 2, unknown).await, Decision::Unchanged);
+    assert_eq!(resolved(&*store, 2, judging(doubtful, Verdict::Unknown)).await, Decision::Unchanged);
     assert_eq!(record(&*store, 2).await, before);
-    assert_eq!(resolved(&*store, 2, happened()).await, Decision::Settled);
+    assert_eq!(resolved(&*store, 2, happened(doubtful)).await, Decision::Settled);
     let replay = Decision::Replay { outcome: Some(answer()), age: Duration::ZERO, drift: Drift::Same };
     assert_eq!(decision(store.claim(claim(2, 2)).await), replay);
 
-    doubted(&*store, 3).await;
-    let multiple = ResolutionChange::Verdict(Verdict::Multiple(None));
-    assert_eq!(resolved(&*store, 3, multiple).await, Decision::Settled);
+    let doubtful = doubted(&*store, 3).await;
+    assert_eq!(resolved(&*store, 3, judging(doubtful, Verdict::Multiple(None))).await, Decision::Settled);
     let state = record(&*store, 3).await.map(|record| record.state);
     let diverged = Settlement::Diverged;
     assert!(matches!(state, Some(State::Done { how, outcome: None, .. }) if how == diverged), "{state:?}");
+}
+
+/// A verdict is about one attempt: what was found of the first says nothing of a second one that is in doubt by now.
+// covers: D3 L13
+pub async fn a_delayed_verdict_frees_no_later_attempt<S: Subject>(subject: S) {
+    let store = subject.store();
+    // Its own proof freed the key, and the verdict comes after that.
+    let first = doubted(&*store, 1).await;
+    assert_eq!(decision(store.settle(id(1), first, Settle::Release).await), Decision::Settled);
+    let second = doubted_as(&*store, 1, 2).await;
+    let before = record(&*store, 1).await;
+    for verdict in [Verdict::Absent, Verdict::Happened(None), Verdict::Multiple(None), Verdict::Unknown] {
+        let refused = Decision::Refuse(Denial::NotInDoubt);
+        assert_eq!(resolved(&*store, 1, judging(first, verdict)).await, refused);
+        assert_eq!(record(&*store, 1).await, before);
+    }
+    assert_eq!(resolved(&*store, 1, judging(second, Verdict::Absent)).await, Decision::Settled);
+    granted(&*store, 1, 3).await;
+    // The verdict itself freed the key, its answer was lost, and it is told again.
+    let first = doubted(&*store, 2).await;
+    assert_eq!(resolved(&*store, 2, judging(first, Verdict::Absent)).await, Decision::Settled);
+    doubted_as(&*store, 2, 2).await;
+    let before = record(&*store, 2).await;
+    assert_eq!(resolved(&*store, 2, judging(first, Verdict::Absent)).await, Decision::Settled);
+    assert_eq!(record(&*store, 2).await, before);
+}
+
+/// The answer to a verdict may be lost like any other.
+// covers: L11 D3
+pub async fn a_repeated_verdict_says_the_same_again<S: Subject>(subject: S) {
+    let store = subject.store();
+    let verdicts =
+        [Verdict::Happened(Some(answer())), Verdict::Absent, Verdict::Multiple(None), Verdict::Unknown];
+    for (key, verdict) in (1..).zip(verdicts) {
+        let holder = doubted(&*store, key).await;
+        let first = resolved(&*store, key, judging(holder, verdict.clone())).await;
+        let left = record(&*store, key).await;
+        assert_eq!(resolved(&*store, key, judging(holder, verdict)).await, first);
+        assert_eq!(record(&*store, key).await, left);
+    }
 }
 
 /// Each state has its own answer to a cancellation.
@@ -96,13 +143,12 @@ pub async fn a_cancelled_key_never_runs<S: Subject>(subject: S) {
     let replay = Decision::Replay { outcome: Some(answer()), age: Duration::ZERO, drift: Drift::Same };
     assert_eq!(resolved(&*store, 2, CANCEL).await, replay);
     // In doubt: it stays so, and a verdict of absence does not free it.
-    doubted(&*store, 3).await;
+    let doubtful = doubted(&*store, 3).await;
     let doubt = Denial::InDoubt { reason: DoubtReason::AnswerCut, sent_at: clock.now() };
     assert_eq!(resolved(&*store, 3, CANCEL).await, Decision::Refuse(doubt));
     let state = record(&*store, 3).await.map(|record| record.state);
     assert!(matches!(state, Some(State::InDoubt { interest: Interest::Abandoned, .. })), "{state:?}");
-    let absent = ResolutionChange::Verdict(Verdict::Absent);
-    assert_eq!(resolved(&*store, 3, absent).await, Decision::Settled);
+    assert_eq!(resolved(&*store, 3, judging(doubtful, Verdict::Absent)).await, Decision::Settled);
     assert_eq!(decision(store.claim(claim(3, 2)).await), Decision::Refuse(Denial::Cancelled));
 
     clock.advance(REMEMBER);
@@ -113,12 +159,13 @@ pub async fn a_cancelled_key_never_runs<S: Subject>(subject: S) {
 // covers: D4
 pub async fn a_verdict_is_written_with_its_evidence<S: Subject>(subject: S) {
     let (store, audit) = (subject.store(), subject.audit());
-    doubted(&*store, 1).await;
-    let happened = || ResolutionChange::Verdict(Verdict::Happened(None));
-    assert_eq!(resolved(&*store, 1, happened()).await, Decision::Settled);
-    assert_eq!(resolved(&*store, 1, happened()).await, Decision::Refuse(Denial::NotInDoubt));
+    let holder = doubted(&*store, 1).await;
+    let happened = judging(holder, Verdict::Happened(None));
+    assert_eq!(resolved(&*store, 1, happened.clone()).await, Decision::Settled);
+    let absent = judging(holder, Verdict::Absent);
+    assert_eq!(resolved(&*store, 1, absent).await, Decision::Refuse(Denial::NotInDoubt));
     let lines = audit.read(AuditCursor(0), None, 10).await.expect("the log answers");
-    let line = resolution(1, happened()).audit;
+    let line = resolution(1, happened).audit;
     let lines: Vec<_> = lines.into_iter().map(|(_, line)| line).collect();
     assert_eq!(lines, [line.clone(), line]);
     // A claim writes none.

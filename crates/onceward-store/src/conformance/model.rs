@@ -51,7 +51,10 @@ enum Step {
     Doubt {
         granted: usize,
     },
-    Found(Found),
+    Found {
+        found: Found,
+        granted: usize,
+    },
     Cancel,
     Sweep,
     Advance {
@@ -78,7 +81,7 @@ fn steps() -> impl Strategy<Value = Step> {
         3 => (granted(), 0..3_u8).prop_map(|(granted, body)| Step::Complete { granted, body }),
         2 => granted().prop_map(|granted| Step::Release { granted }),
         2 => granted().prop_map(|granted| Step::Doubt { granted }),
-        3 => found.prop_map(Step::Found),
+        3 => (found, granted()).prop_map(|(found, granted)| Step::Found { found, granted }),
         1 => Just(Step::Cancel),
         2 => Just(Step::Sweep),
         5 => spans.prop_map(|ms| Step::Advance { ms }),
@@ -182,9 +185,10 @@ impl Play {
                 let end = Settle::Doubt(DoubtReason::NoAnswer);
                 (oracle.doubt(now, attempt), store.settle(id(number), attempt, end).await)
             }
-            Step::Found(found) => {
-                let change = ResolutionChange::Verdict(verdict(found));
-                (oracle.found(now, found), store.resolve(resolution(number, change)).await)
+            Step::Found { found, granted: back } => {
+                let judged = granted(back).epoch;
+                let change = ResolutionChange::Verdict { verdict: verdict(found), judged };
+                (oracle.found(now, found, judged), store.resolve(resolution(number, change)).await)
             }
             Step::Cancel => {
                 let change = ResolutionChange::Cancel { remember: REMEMBER };

@@ -3,7 +3,7 @@
 //! From the protocol's pages (L, D, T, F6), not from the record machine: where the two disagree, one of them has it wrong. Attempts are
 //! compared whole, so the model relies on the store for nothing but that epochs differ.
 
-use onceward_core::record::Attempt;
+use onceward_core::record::{Attempt, Epoch};
 
 use super::kit::{LEASE, REMEMBER, RETENTION};
 
@@ -194,14 +194,18 @@ impl Oracle {
         }
     }
 
-    /// D3.
-    pub(super) fn found(&mut self, now: u64, verdict: Found) -> Said {
+    /// D3, L11: of the judged attempt alone, and the same again when it is repeated.
+    pub(super) fn found(&mut self, now: u64, verdict: Found, judged: Epoch) -> Said {
         self.age(now);
+        let is_judged = |attempt: Option<Attempt>| attempt.is_some_and(|attempt| attempt.epoch == judged);
+        let (holds, was_overruled) = (is_judged(self.holder), is_judged(self.overruled));
         match verdict {
-            Found::Happened(_) | Found::Absent => self.give_up(now),
-            Found::Unknown => self.lapse(now),
+            Found::Happened(_) | Found::Absent if holds => self.give_up(now),
+            Found::Happened(_) | Found::Absent | Found::Unknown => self.lapse(now),
         }
         match (self.life, verdict) {
+            (_, Found::Absent) if was_overruled => Said::Settled,
+            _ if !holds => Said::NotInDoubt,
             (Life::InDoubt { .. }, Found::Happened(body)) => {
                 self.life = Life::Done { body, answered: false, until: now + RETENTION_MS };
                 Said::Settled
@@ -213,6 +217,7 @@ impl Oracle {
             }
             (Life::InDoubt { .. }, Found::Unknown) => Said::Unchanged,
             (Life::Claimed { .. }, _) => Said::InProgress,
+            (Life::Done { answered: false, .. }, Found::Happened(_)) => Said::Settled,
             _ => Said::NotInDoubt,
         }
     }

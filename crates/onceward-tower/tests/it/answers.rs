@@ -7,11 +7,11 @@ use http_body::Frame;
 use onceward_core::{header::Cookies, outcome::Policy};
 
 use crate::kit::{
-    COMMITTED, Count, Keyed, World, ask, data, fields, frames, guarded, post, problem, replayed, response,
-    site, text,
+    COMMITTED, Count, Keyed, Lines, World, ask, data, fields, frames, guarded, post, problem, replayed,
+    response, site, text,
 };
 
-const FIRST: &[(&str, &str)] = &[
+const FIRST: Lines = &[
     ("date", "Sat, 21 Nov 2026 12:00:00 GMT"),
     ("content-type", "application/octet-stream"),
     ("content-encoding", "gzip"),
@@ -61,7 +61,7 @@ async fn a_replay_repeats_what_does_not_belong_to_one_exchange() {
 // covers: O2
 #[tokio::test(start_paused = true)]
 async fn answers_without_content_replay_without_content() {
-    let cases: [(Method, u16, &[(&str, &str)]); 5] = [
+    let cases: [(Method, u16, Lines); 5] = [
         (Method::HEAD, 200, &[("content-type", "text/plain"), ("content-length", "1234")]),
         (Method::HEAD, 200, &[]),
         (Method::POST, 204, &[("etag", "W/1")]),
@@ -101,12 +101,12 @@ async fn trailers_replay_and_are_announced() {
 // covers: O4 L5 C2
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_declines_passes_and_frees_the_key() {
-    const FALSE: &[(&str, &str)] = &[("idempotency-key-consumed", "false"), ("intent-status", "prepared")];
-    const FALSE_AS_SF: &[(&str, &str)] = &[("idempotency-key-consumed", "?0")];
-    const TRUE: &[(&str, &str)] = &[("idempotency-key-consumed", "true")];
+    const FALSE: Lines = &[("idempotency-key-consumed", "false"), ("intent-status", "prepared")];
+    const FALSE_AS_SF: Lines = &[("idempotency-key-consumed", "?0")];
+    const TRUE: Lines = &[("idempotency-key-consumed", "true")];
     let released = ["idempotency-key-consumed: false\n", ""];
     let kept = [COMMITTED, "replayed"];
-    let cases: [(Policy, u16, &[(&str, &str)], [&str; 2]); 9] = [
+    let cases: [(Policy, u16, Lines, [&str; 2]); 9] = [
         (Policy::middleware(), 401, &[], released),
         (Policy::middleware(), 429, &[], released),
         (Policy::middleware(), 408, &[], released),
@@ -157,7 +157,7 @@ async fn a_status_that_does_not_say_is_doubt_and_is_not_passed_on() {
 // covers: B3 L5
 #[tokio::test(start_paused = true)]
 async fn a_status_that_browsers_repeat_never_passes_whatever_the_origin_says_beside_it() {
-    let cases: [(&[(&str, &str)], &str, usize); 2] = [
+    let cases: [(Lines, &str, usize); 2] = [
         (&[("idempotency-key-consumed", "false")], "502 upstream-unreachable", 2),
         (&[("idempotency-key-consumed", "true")], "409 outcome-unknown", 1),
     ];

@@ -17,8 +17,8 @@ use onceward_core::{
 use tower::ServiceExt;
 
 use crate::kit::{
-    AnyBody, Broken, Count, Guarded, Keyed, LONG, Piece, Trouble, World, ask, post, post_with, problem,
-    replayed, response, site, text,
+    AnyBody, Broken, Count, Guarded, Keyed, LONG, Lines, Piece, Trouble, World, ask, post, post_with,
+    problem, replayed, response, site, text,
 };
 
 /// A body of three frames, each of which has to be waited for once.
@@ -50,7 +50,7 @@ fn halting() -> AnyBody {
 }
 
 /// A site that waits twice before its effect and twice behind it, and answers in two frames with a wait between.
-fn slow(count: &Count, lines: &'static [(&str, &str)]) -> crate::kit::Site {
+fn slow(count: &Count, lines: Lines) -> crate::kit::Site {
     let count = count.clone();
     site(move |request| {
         let count = count.clone();
@@ -85,7 +85,7 @@ async fn polled(guarded: &Guarded, request: Request<AnyBody>, mut polls: usize) 
 // covers: L6 S6
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_leaves_at_any_point_leaves_nothing_or_one_finished_effect() {
-    const EVENTS: &[(&str, &str)] = &[("content-type", "text/event-stream")];
+    const EVENTS: Lines = &[("content-type", "text/event-stream")];
     for lines in [&[], EVENTS] {
         let (mut untouched, mut finished) = (0, 0);
         for polls in 0.. {
@@ -111,9 +111,25 @@ async fn a_caller_that_leaves_at_any_point_leaves_nothing_or_one_finished_effect
                 break;
             }
         }
-        // Nine places to leave: before the call, at three frames and the end of the body, and from the claim to the answer's end.
-        assert_eq!(untouched, 4, "a body that is read in part was claimed for, or a whole one was not");
-        assert!(finished >= 3, "the caller was polled to its end in {finished} steps");
+        // Nothing is claimed for who leaves before the call, at one of three frames, or at the end behind them.
+        assert_eq!(untouched, 5, "a body that is read in part was claimed for, or a whole one was not");
+        assert!(finished >= 2, "the caller was polled to its end in {finished} steps");
+    }
+}
+
+// covers: L6
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_leaves_while_its_effect_runs_stops_nothing() {
+    // The effect is over after a second, its answer begins after another.
+    for left_after_ms in (0..=2_500).step_by(250) {
+        let (world, count) = (World::start().await, Count::default());
+        let guarded = world.guard(Keyed::by(Policy::middleware()), slow(&count, &[]));
+        let asking = ask(&guarded, post("k", "part part part "));
+        let left = tokio::time::timeout(Duration::from_millis(left_after_ms), asking).await;
+        assert_eq!(left.is_err(), left_after_ms <= 2_000, "{left_after_ms} ms");
+        let repeat = ask(&guarded, post("k", "part part part ")).await;
+        assert!(repeat.ends_with("intent-status: replayed\n\npart part "), "{left_after_ms} ms: {repeat}");
+        assert_eq!(count.get(), 1, "{left_after_ms} ms");
     }
 }
 

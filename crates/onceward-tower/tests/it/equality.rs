@@ -7,18 +7,20 @@ use flate2::{Compression, write::GzEncoder};
 use onceward_core::{fingerprint::Equality, outcome::Policy, record::OnMismatch};
 use onceward_tower::Unreadable;
 
-use crate::kit::{Count, Guarded, Keyed, World, ask, post_with, problem, replayed, response, text};
+use crate::kit::{Count, Guarded, Keyed, Lines, World, ask, post_with, problem, replayed, response, text};
 
-const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
-const FORM: &[(&str, &str)] = &[("content-type", "application/x-www-form-urlencoded")];
-const GZIP: &[(&str, &str)] = &[("content-type", "application/json"), ("content-encoding", "GZip")];
-const IDENTITY: &[(&str, &str)] = &[("content-type", "application/json"), ("content-encoding", "identity")];
-const TWICE: &[(&str, &str)] = &[("content-type", "application/json"), ("content-encoding", "gzip, x-gzip")];
-const BROTLI: &[(&str, &str)] = &[("content-type", "application/json"), ("content-encoding", "br")];
-const DEFLATE: &[(&str, &str)] = &[("content-type", "application/json"), ("content-encoding", "deflate")];
-const UNKNOWN: &[(&str, &str)] = &[("content-type", "application/json"), ("content-encoding", "zstd")];
+const JSON: Lines = &[("content-type", "application/json")];
+const FORM: Lines = &[("content-type", "application/x-www-form-urlencoded")];
+const GZIP: Lines = &[("content-type", "application/json"), ("content-encoding", "GZip")];
+const IDENTITY: Lines = &[("content-type", "application/json"), ("content-encoding", "identity")];
+const TWICE: Lines = &[("content-type", "application/json"), ("content-encoding", "gzip, x-gzip")];
+const FIVE_TIMES: Lines =
+    &[("content-type", "application/json"), ("content-encoding", "gzip, gzip, gzip, gzip, gzip")];
+const BROTLI: Lines = &[("content-type", "application/json"), ("content-encoding", "br")];
+const DEFLATE: Lines = &[("content-type", "application/json"), ("content-encoding", "deflate")];
+const UNKNOWN: Lines = &[("content-type", "application/json"), ("content-encoding", "zstd")];
 
-type Asked = (&'static [(&'static str, &'static str)], Bytes);
+type Asked = (Lines, Bytes);
 
 /// What the second of two requests under one key gets: `same`, or the refusal.
 async fn second(rules: &Keyed, first: &Asked, then: &Asked) -> String {
@@ -61,7 +63,8 @@ async fn requests_that_ask_for_the_same_replay_and_others_are_refused() {
     const REORDERED: &str = r#"{ "count": 1.0, "item": "\u0062ook" }"#;
     let order = || (JSON, Bytes::from_static(ORDER.as_bytes()));
     let reordered = || Bytes::from_static(REORDERED.as_bytes());
-    let cases: [(&str, Asked, Asked, &str); 16] = [
+    let five_times = (0..5).fold(Bytes::from_static(ORDER.as_bytes()), |content, _| gzip(&content));
+    let cases: [(&str, Asked, Asked, &str); 17] = [
         ("members in another order", order(), (JSON, reordered()), "same"),
         ("another value", order(), (JSON, r#"{"item":"book","count":2}"#.into()), "422 key-reused"),
         (
@@ -77,6 +80,7 @@ async fn requests_that_ask_for_the_same_replay_and_others_are_refused() {
         ("plain against gzip", (GZIP, gzip(ORDER.as_bytes())), (JSON, reordered()), "same"),
         ("gzip with another value", order(), (GZIP, gzip(b"{}")), "422 key-reused"),
         ("gzip in gzip", order(), (TWICE, gzip(&gzip(REORDERED.as_bytes()))), "same"),
+        ("gzip five times", order(), (FIVE_TIMES, five_times), "422 key-reused"),
         ("brotli", order(), (BROTLI, brotli(REORDERED.as_bytes())), "same"),
         ("deflate", order(), (DEFLATE, zlib(REORDERED.as_bytes())), "same"),
         ("identity", order(), (IDENTITY, reordered()), "same"),

@@ -59,6 +59,9 @@ impl fmt::Display for Broken {
 
 impl Error for Broken {}
 
+/// Field lines.
+pub(crate) type Lines = &'static [(&'static str, &'static str)];
+
 /// A service that is guarded.
 pub(crate) type Site = BoxCloneSyncService<Request<RequestBody<AnyBody>>, Response<AnyBody>, Trouble>;
 
@@ -162,7 +165,8 @@ impl World {
     }
 
     pub(crate) fn guard_with(&self, cors: Cors, rules: Keyed, site: Site) -> Guarded {
-        let surface = Surface { type_base: "https://onceward.example/problems/".to_owned(), cors };
+        let surface =
+            Surface { type_base: "https://onceward.example/problems/".to_owned(), status_base: None, cors };
         OnceLayer::new(self.engine.clone(), rules, surface).layer(site)
     }
 

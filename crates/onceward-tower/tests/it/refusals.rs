@@ -8,8 +8,8 @@ use onceward_tower::Cors;
 use tower::ServiceExt;
 
 use crate::kit::{
-    AnyBody, Count, Guarded, Keyed, LONG, World, ask, cut, data, frames, guarded, post, post_with, response,
-    site, text,
+    AnyBody, Count, Guarded, Keyed, LONG, Lines, World, ask, cut, data, frames, guarded, post, post_with,
+    response, site, text,
 };
 
 /// What Chromium sends with a navigation, and Firefox.
@@ -87,7 +87,7 @@ async fn a_browser_gets_a_page_and_an_agent_markdown() {
 // covers: C3
 #[tokio::test(start_paused = true)]
 async fn a_page_of_another_origin_may_read_a_problem_where_the_surface_says_so() {
-    const CROSS: &[(&str, &str)] = &[("origin", "https://shop.example")];
+    const CROSS: Lines = &[("origin", "https://shop.example")];
     let allowed =
         "access-control-allow-origin: https://shop.example\naccess-control-allow-credentials: true\n";
     for (cors, lines, expected) in
@@ -110,7 +110,7 @@ async fn a_page_of_another_origin_may_read_a_problem_where_the_surface_says_so()
 // covers: F6 C3
 #[tokio::test(start_paused = true)]
 async fn a_reused_key_gives_nothing_of_its_first_request_away() {
-    const SECRET: &[(&str, &str)] = &[("x-first", "1"), ("content-type", "text/secret")];
+    const SECRET: Lines = &[("x-first", "1"), ("content-type", "text/secret")];
     let count = Count::default();
     let counted = count.clone();
     let varied = site(move |request| {

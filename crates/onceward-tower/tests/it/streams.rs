@@ -14,11 +14,11 @@ use tokio::{sync::mpsc, time::Instant};
 use tower::ServiceExt;
 
 use crate::kit::{
-    AnyBody, COMMITTED, Count, Guarded, Keyed, LONG, Piece, World, ask, cut, data, fed, frames, guarded,
-    post, problem, replayed, response, site, written,
+    AnyBody, COMMITTED, Count, Guarded, Keyed, LONG, Lines, Piece, World, ask, cut, data, fed, frames,
+    guarded, post, problem, replayed, response, site, written,
 };
 
-const EVENTS: &[(&str, &str)] = &[("content-type", "text/event-stream; charset=utf-8")];
+const EVENTS: Lines = &[("content-type", "text/event-stream; charset=utf-8")];
 
 type Answer = Response<ResponseBody<AnyBody>>;
 
@@ -31,11 +31,7 @@ async fn next(answer: &mut Answer) -> Bytes {
 }
 
 /// A guard around a site that answers once, with a body that the test feeds.
-async fn streaming(
-    world: &World,
-    policy: Policy,
-    lines: &'static [(&str, &str)],
-) -> (mpsc::Sender<Piece>, Guarded) {
+async fn streaming(world: &World, policy: Policy, lines: Lines) -> (mpsc::Sender<Piece>, Guarded) {
     let (feed, body) = fed(64);
     let once = Arc::new(Mutex::new(Some(body)));
     let site = site(move |_| {

@@ -36,7 +36,6 @@ fn connect(guarded: Guarded) -> DuplexStream {
 async fn talk(guarded: Guarded, bytes: &str) -> String {
     let mut client = connect(guarded);
     client.write_all(bytes.as_bytes()).await.unwrap();
-    client.shutdown().await.unwrap();
     let mut answers = String::new();
     client.read_to_string(&mut answers).await.unwrap();
     answers

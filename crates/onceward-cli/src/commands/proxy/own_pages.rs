@@ -10,7 +10,8 @@ use onceward_core::problem::Form;
 use onceward_engine::Engine;
 use onceward_proxy::server::{OwnPage, ProxyBody};
 
-const WELCOME: &str = "# onceward\n\nThis is a forward proxy. Point a browser at it; `onceward proxy` printed how.\n";
+const WELCOME: &str =
+    "# onceward\n\nThis is a forward proxy. Point a browser at it; `onceward proxy` printed how.\n";
 
 const NOTHING: &str = "Nothing is here: this is the onceward proxy, not a site.\n";
 

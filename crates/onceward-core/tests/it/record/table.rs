@@ -104,7 +104,7 @@ pub(super) enum EventText {
     Released { attempt: String },
     Doubted { attempt: String, reason: String },
     HolderGone,
-    Resolved(VerdictText),
+    Resolved { verdict: VerdictText, judged: String },
     Cancelled { remember_ms: u64 },
     Swept,
 }
@@ -251,12 +251,9 @@ impl Table {
                 Event::Doubted { attempt: self.attempt(attempt), reason: doubt_reason(reason) }
             }
             EventText::HolderGone => Event::HolderGone,
-            EventText::Resolved(verdict) => Event::Resolved(match verdict {
-                VerdictText::Happened(outcome) => Verdict::Happened(outcome.as_deref().map(sealed)),
-                VerdictText::Absent => Verdict::Absent,
-                VerdictText::Multiple(outcome) => Verdict::Multiple(outcome.as_deref().map(sealed)),
-                VerdictText::Unknown => Verdict::Unknown,
-            }),
+            EventText::Resolved { verdict, judged } => {
+                Event::Resolved { verdict: verdict_of(verdict), judged: self.attempt(judged).epoch }
+            }
             EventText::Cancelled { remember_ms } => {
                 Event::Cancelled { remember: Duration::from_millis(*remember_ms) }
             }
@@ -290,6 +287,15 @@ impl Table {
             }),
             DecisionText::Unchanged => Decision::Unchanged,
         }
+    }
+}
+
+fn verdict_of(text: &VerdictText) -> Verdict {
+    match text {
+        VerdictText::Happened(outcome) => Verdict::Happened(outcome.as_deref().map(sealed)),
+        VerdictText::Absent => Verdict::Absent,
+        VerdictText::Multiple(outcome) => Verdict::Multiple(outcome.as_deref().map(sealed)),
+        VerdictText::Unknown => Verdict::Unknown,
     }
 }
 
