@@ -135,8 +135,11 @@ fn docs(workshop: &Workshop) -> StepResult {
 /// nextest runs each test in a process of its own and several at a time; cargo's own runner proves the same, slower.
 fn rust_tests(workshop: &Workshop) -> StepResult {
     let has_nextest = workshop.cargo(&["nextest", "--version"]).ask().is_some();
-    let runner: &[&str] =
-        if has_nextest { &["nextest", "run"] } else { &["test", "--lib", "--bins", "--tests"] };
+    let runner: &[&str] = if has_nextest {
+        &["nextest", "run", "--no-fail-fast"]
+    } else {
+        &["test", "--no-fail-fast", "--lib", "--bins", "--tests"]
+    };
     Ok(workshop.cargo(&[runner, &["--workspace", "--all-features"]].concat()).run()?)
 }
 

@@ -20,90 +20,14 @@ use tokio::sync::mpsc;
 /// Any error of a body.
 pub type BodyError = Box<dyn Error + Send + Sync>;
 
+/// A piece of a body, or what cut it short.
+type FrameResult = Result<Frame<Bytes>, BodyError>;
+
 pin_project! {
     /// The body that the inner service gets: the caller's own as it comes, or one that was read whole before its claim.
     pub struct RequestBody<B> {
         #[pin]
-        kind: RequestKind<B>,
-    }
-}
-
-pin_project! {
-    #[project = RequestKindProjected]
-    enum RequestKind<B> {
-        Passed { #[pin] body: B },
-        Whole { content: Option<Bytes>, trailers: Option<HeaderMap> },
-    }
-}
-
-impl<B> RequestBody<B> {
-    /// Passes a body through.
-    pub fn passed(body: B) -> Self {
-        Self { kind: RequestKind::Passed { body } }
-    }
-
-    /// A body that is there already.
-    #[must_use]
-    pub fn whole(content: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self {
-            kind: RequestKind::Whole {
-                content: Some(content).filter(|content| !content.is_empty()),
-                trailers,
-            },
-        }
-    }
-}
-
-impl<B> RequestBody<B> {
-    /// The same body again, where it is there whole and nothing of it was read; `None` for one that passes.
-    #[must_use]
-    pub fn try_clone(&self) -> Option<Self> {
-        match &self.kind {
-            RequestKind::Passed { .. } => None,
-            RequestKind::Whole { content, trailers } => {
-                let kind = RequestKind::Whole { content: content.clone(), trailers: trailers.clone() };
-                Some(Self { kind })
-            }
-        }
-    }
-}
-
-impl<B> fmt::Debug for RequestBody<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RequestBody(..)")
-    }
-}
-
-impl<B> Body for RequestBody<B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BodyError>,
-{
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.project().kind.project() {
-            RequestKindProjected::Passed { body } => passed(ready!(body.poll_frame(context))),
-            RequestKindProjected::Whole { content, trailers } => whole(content, trailers),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            RequestKind::Passed { body } => body.is_end_stream(),
-            RequestKind::Whole { content, trailers } => content.is_none() && trailers.is_none(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            RequestKind::Passed { body } => body.size_hint(),
-            RequestKind::Whole { content, trailers } => sized(content.as_ref(), trailers.as_ref()),
-        }
+        source: Source<B>,
     }
 }
 
@@ -111,41 +35,60 @@ pin_project! {
     /// The body that the caller gets: the inner service's own, a stored one, or one that is recorded while it flows.
     pub struct ResponseBody<C> {
         #[pin]
-        kind: ResponseKind<C>,
+        source: Source<C>,
     }
 }
 
 pin_project! {
-    #[project = ResponseKindProjected]
-    enum ResponseKind<C> {
-        Passed { #[pin] body: C },
+    #[project = SourceProjected]
+    enum Source<B> {
+        Passed { #[pin] body: B },
         Whole { content: Option<Bytes>, trailers: Option<HeaderMap> },
-        Flowing { frames: mpsc::Receiver<Result<Frame<Bytes>, BodyError>>, is_told: Arc<AtomicBool> },
+        Flowing { frames: mpsc::Receiver<FrameResult>, is_told: Arc<AtomicBool> },
+    }
+}
+
+impl<B> RequestBody<B> {
+    /// Passes a body through.
+    pub fn passed(body: B) -> Self {
+        Self { source: Source::Passed { body } }
+    }
+
+    /// A body that is there already.
+    #[must_use]
+    pub fn whole(content: Bytes, trailers: Option<HeaderMap>) -> Self {
+        Self { source: Source::whole(content, trailers) }
+    }
+
+    /// The same body again, where it is there whole and nothing of it was read; `None` for one that passes.
+    #[must_use]
+    pub fn try_clone(&self) -> Option<Self> {
+        match &self.source {
+            Source::Passed { .. } | Source::Flowing { .. } => None,
+            Source::Whole { content, trailers } => {
+                Some(Self { source: Source::Whole { content: content.clone(), trailers: trailers.clone() } })
+            }
+        }
     }
 }
 
 impl<C> ResponseBody<C> {
     /// Passes a body through.
     pub fn passed(body: C) -> Self {
-        Self { kind: ResponseKind::Passed { body } }
+        Self { source: Source::Passed { body } }
     }
 
     /// A body that is there already.
     #[must_use]
     pub fn whole(content: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self {
-            kind: ResponseKind::Whole {
-                content: Some(content).filter(|content| !content.is_empty()),
-                trailers,
-            },
-        }
+        Self { source: Source::whole(content, trailers) }
     }
 
     /// A body that flows as it is fed.
     pub(crate) fn flowing() -> (Feed, Self) {
         let (sender, frames) = mpsc::channel(FLOWING_FRAMES_MAX);
         let is_told = Arc::new(AtomicBool::new(false));
-        let body = Self { kind: ResponseKind::Flowing { frames, is_told: Arc::clone(&is_told) } };
+        let body = Self { source: Source::Flowing { frames, is_told: Arc::clone(&is_told) } };
         (Feed { sender, is_told }, body)
     }
 }
@@ -155,7 +98,7 @@ const FLOWING_FRAMES_MAX: usize = 8;
 
 /// Where a flowing body comes from. Dropped before its end it leaves an error to its reader: half an answer must not look whole.
 pub(crate) struct Feed {
-    sender: mpsc::Sender<Result<Frame<Bytes>, BodyError>>,
+    sender: mpsc::Sender<FrameResult>,
     /// Whether the reader will learn by itself how the body ended.
     is_told: Arc<AtomicBool>,
 }
@@ -190,28 +133,31 @@ impl fmt::Display for GivenUp {
 
 impl Error for GivenUp {}
 
-impl<C> fmt::Debug for ResponseBody<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ResponseBody(..)")
+impl<B> Source<B> {
+    fn whole(content: Bytes, trailers: Option<HeaderMap>) -> Self {
+        Self::Whole { content: Some(content).filter(|content| !content.is_empty()), trailers }
     }
 }
 
-impl<C> Body for ResponseBody<C>
+impl<B> Body for Source<B>
 where
-    C: Body<Data = Bytes>,
-    C::Error: Into<BodyError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BodyError>,
 {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.project().kind.project() {
-            ResponseKindProjected::Passed { body } => passed(ready!(body.poll_frame(context))),
-            ResponseKindProjected::Whole { content, trailers } => whole(content, trailers),
-            ResponseKindProjected::Flowing { frames, is_told } => {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<FrameResult>> {
+        match self.project() {
+            SourceProjected::Passed { body } => {
+                let frame = ready!(body.poll_frame(context));
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+            SourceProjected::Whole { content, trailers } => {
+                let frame = content.take().map(Frame::data).or_else(|| trailers.take().map(Frame::trailers));
+                Poll::Ready(frame.map(Ok))
+            }
+            SourceProjected::Flowing { frames, is_told } => {
                 let frame = ready!(frames.poll_recv(context));
                 let is_given_up = frame.is_none() && !is_told.swap(true, Ordering::Acquire);
                 Poll::Ready(if is_given_up { Some(Err(GivenUp.into())) } else { frame })
@@ -220,34 +166,20 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            ResponseKind::Passed { body } => body.is_end_stream(),
-            ResponseKind::Whole { content, trailers } => content.is_none() && trailers.is_none(),
-            ResponseKind::Flowing { .. } => false,
+        match self {
+            Self::Passed { body } => body.is_end_stream(),
+            Self::Whole { content, trailers } => content.is_none() && trailers.is_none(),
+            Self::Flowing { .. } => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            ResponseKind::Passed { body } => body.size_hint(),
-            ResponseKind::Whole { content, trailers } => sized(content.as_ref(), trailers.as_ref()),
-            ResponseKind::Flowing { .. } => SizeHint::default(),
+        match self {
+            Self::Passed { body } => body.size_hint(),
+            Self::Whole { content, trailers } => sized(content.as_ref(), trailers.as_ref()),
+            Self::Flowing { .. } => SizeHint::default(),
         }
     }
-}
-
-fn passed<E: Into<BodyError>>(
-    frame: Option<Result<Frame<Bytes>, E>>,
-) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-    Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-}
-
-fn whole(
-    content: &mut Option<Bytes>,
-    trailers: &mut Option<HeaderMap>,
-) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-    let frame = content.take().map(Frame::data).or_else(|| trailers.take().map(Frame::trailers));
-    Poll::Ready(frame.map(Ok))
 }
 
 /// Exact only without trailers: HTTP/1.1 has no place for them behind a body that its length delimits (RFC 9112, 7.1.2).
@@ -260,3 +192,36 @@ fn sized(content: Option<&Bytes>, trailers: Option<&HeaderMap>) -> SizeHint {
     }
     hint
 }
+
+macro_rules! delegate_to_source {
+    ($($name:ident),+) => {$(
+        impl<B> Body for $name<B>
+        where
+            B: Body<Data = Bytes>,
+            B::Error: Into<BodyError>,
+        {
+            type Data = Bytes;
+            type Error = BodyError;
+
+            fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<FrameResult>> {
+                self.project().source.poll_frame(context)
+            }
+
+            fn is_end_stream(&self) -> bool {
+                self.source.is_end_stream()
+            }
+
+            fn size_hint(&self) -> SizeHint {
+                self.source.size_hint()
+            }
+        }
+
+        impl<B> fmt::Debug for $name<B> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(..)"))
+            }
+        }
+    )+};
+}
+
+delegate_to_source!(RequestBody, ResponseBody);

@@ -46,7 +46,11 @@ impl File {
             let place = |at: usize| format!("{}:{}", path.display(), line_of(text, at));
             let section_at = section.span().start;
             let DeValue::Table(entries) = entries.get_ref() else {
-                bail!("{}: `{}` is no section; write [{0}]", place(section_at), section.get_ref());
+                bail!(
+                    "{}: `{section}` is no section; write [{section}]",
+                    place(section_at),
+                    section = section.get_ref()
+                );
             };
             for (name, value) in entries {
                 let at = name.span().start;

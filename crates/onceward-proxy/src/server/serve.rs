@@ -18,6 +18,9 @@ use super::tasks::{Kind, Tasks};
 /// hyper's smallest read buffer; its largest must hold a head that passed the gate.
 const READ_BUFFER_BYTES_MIN: usize = 8 * 1024;
 
+/// What hyper reads without being told more; the gate refuses what is past a smaller limit.
+const HYPER_HEAD_FIELDS_MAX: usize = 100;
+
 /// Serves HTTP/1.0 and HTTP/1.1. The gate keeps the time and the size of heads, so that a refusal is a page.
 pub(crate) async fn http1<E, I>(line: Line<E>, io: I)
 where
@@ -28,11 +31,14 @@ where
     let limits = *line.limits();
     let gate = Gate::new(io, line.activity(), limits);
     let service = LineService::http1(line, gate.ledger());
-    let connection = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    if limits.head_fields_max > HYPER_HEAD_FIELDS_MAX {
+        builder.max_headers(limits.head_fields_max);
+    }
+    let connection = builder
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_buf_size(limits.head_bytes_max.saturating_mul(2).max(READ_BUFFER_BYTES_MIN))
-        .max_headers(limits.head_fields_max)
         .preserve_header_case(true)
         .serve_connection(TokioIo::new(gate), service)
         .with_upgrades();

@@ -30,7 +30,7 @@ const FIRST: Lines = &[
     ("etag", "\"1\""),
 ];
 
-// covers: O1 O2 O3 C2
+// covers: O1 O2 O3 O9 C2
 #[tokio::test(start_paused = true)]
 async fn a_replay_repeats_what_does_not_belong_to_one_exchange() {
     let every_byte: Vec<u8> = (0..=u8::MAX).collect();
