@@ -149,6 +149,13 @@ fn effects() -> Command {
                 .arg(Arg::new("happened").long("happened").action(ArgAction::SetTrue).help("It happened"))
                 .arg(Arg::new("absent").long("absent").action(ArgAction::SetTrue).help("It did not happen and never will"))
                 .group(clap::ArgGroup::new("verdict").args(["happened", "absent"]).required(true))
+                .arg(
+                    Arg::new("attempt")
+                        .long("attempt")
+                        .value_name("N")
+                        .value_parser(value_parser!(u64))
+                        .help("Which attempt was looked at, from `effects show`; refused if another is in doubt by now"),
+                )
                 .arg(because())
                 .arg(operation())
                 .arg(json()),

@@ -135,8 +135,8 @@ impl Carriers {
     /// Finds the key among a request's fields (names lower-case).
     ///
     /// # Errors
-    /// A carrier sent twice, two carriers that disagree, a carrier named in `Connection`, or its name with an underscore (which some servers
-    /// fold into the real one) is refused: each is read differently by different servers (K1, K2).
+    /// A carrier sent twice, two carriers that disagree, a carrier named in `Connection` or `Trailer`, or its name with an underscore
+    /// (which some servers fold into the real one) is refused: each is read differently by different servers (K1, K2).
     pub fn read<'a>(
         &self,
         fields: impl Iterator<Item = (&'a str, &'a [u8])>,
@@ -154,6 +154,10 @@ impl Carriers {
                     return Err(KeyInvalid::CarriersDisagree);
                 }
                 found = Some(key);
+            } else if name == "trailer" {
+                if self.named_in(value) {
+                    return Err(KeyInvalid::InTrailer);
+                }
             } else if name == "connection" {
                 if self.named_in(value) {
                     return Err(KeyInvalid::NamedInConnection);
@@ -165,10 +169,10 @@ impl Carriers {
         Ok(found)
     }
 
-    /// Whether a `Connection` value names a carrier, which would make the key hop-by-hop (RFC 9110, 7.6.1).
-    fn named_in(&self, connection: &[u8]) -> bool {
-        connection
-            .split(|byte| *byte == b',')
+    /// Whether a list of field names has a carrier: in `Connection` it would make the key hop-by-hop (RFC 9110, 7.6.1), in `Trailer` it
+    /// announces one that comes too late (6.6.2).
+    fn named_in(&self, list: &[u8]) -> bool {
+        list.split(|byte| *byte == b',')
             .any(|option| self.0.iter().any(|name| trim_blanks(option).eq_ignore_ascii_case(name.as_bytes())))
     }
 }

@@ -109,7 +109,9 @@ async fn resolve(client: &ControlClient, matches: &ArgMatches) -> Acted {
         Err(error) => return Ok(Err(error)),
     };
     let verdict = if matches.get_flag("happened") { Verdict::Happened } else { Verdict::Absent };
-    let told = Resolve { verdict, epoch: effect.epoch, reason: because(matches) };
+    // Without a word about it, the attempt that is in doubt now is meant.
+    let epoch = matches.get_one::<u64>("attempt").copied().unwrap_or(effect.epoch);
+    let told = Resolve { verdict, epoch, reason: because(matches) };
     let change = client.resolve(&effect.id, &told).await?;
     if matches.get_flag("json") {
         return Ok(written(print_json(&change)));
@@ -224,7 +226,7 @@ fn paragraph(detail: &EffectDetail) -> String {
     if let Some(reason) = &effect.reason {
         text.push_str(&format!(" ({reason})"));
     }
-    text.push_str(&format!(" since {}\n", effect.since));
+    text.push_str(&format!(" since {}\n  attempt {}\n", effect.since, effect.epoch));
     if let Some(sent_at) = &effect.sent_at {
         text.push_str(&format!("  sent    {sent_at}\n"));
     }
