@@ -1,6 +1,7 @@
 //! JSON numbers as exact decimal values.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Reason;
@@ -185,8 +186,7 @@ impl Decimal<'_> {
         if self.digits.is_empty() {
             return true;
         }
-        // Rust's `{:e}` has the shortest digits that read back as the same double, the digits ECMAScript asks for.
-        let shortest = format!("{:e}", double.abs());
+        let shortest = shortest(double.abs());
         let Some((digits, exponent)) = shortest.split_once('e') else {
             return false;
         };
@@ -199,3 +199,37 @@ impl Decimal<'_> {
         }
     }
 }
+
+/// The digits that ECMAScript writes of a finite double (ECMA-262, Number::toString), in Rust's `{:e}` layout.
+///
+/// Both write the fewest digits that read back as the same double, and of several the closest. Where two are equally close, V8, as
+/// RFC 8785 (3.2.2.3) asks, takes the even one, and Rust does not: 1646005450226390.25 ends in .2, and in .3.
+fn shortest(double: f64) -> String {
+    let text = format!("{double:e}");
+    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
+    let places = mantissa.len().saturating_sub(2);
+    // One digit more than the shortest; a tie ends there, in a 5.
+    let further = format!("{double:.places$e}", places = places + 1);
+    let Some((half, _)) = further.split_once('e').filter(|(half, _)| half.ends_with('5')) else {
+        return text;
+    };
+    let exact = format!("{double:.EXACT_PLACES$e}");
+    let is_tie = exact
+        .strip_prefix(half)
+        .is_some_and(|rest| rest.bytes().take_while(|byte| *byte != b'e').all(|byte| byte == b'0'));
+    let Some((front, last)) = mantissa.split_at_checked(mantissa.len().saturating_sub(1)) else {
+        return text;
+    };
+    let last = last.bytes().next().unwrap_or_default();
+    if !is_tie || last % 2 == 0 {
+        return text;
+    }
+    let is_larger = !half.starts_with(mantissa);
+    let even = char::from(if is_larger { last - 1 } else { last + 1 });
+    let even = format!("{front}{even}e{exponent}");
+    // Past a 9 comes no digit, and a shorter text would have been found; and the other may not read back at a power of two.
+    if even.parse() == Ok(double) { even } else { text }
+}
+
+/// More than the 767 digits that the longest double has.
+const EXACT_PLACES: usize = 800;
