@@ -130,7 +130,7 @@ fn effects() -> Command {
         .subcommand_required(true)
         .subcommand(with_flags(
             Command::new("list")
-                .about("List remembered effects, newest change first")
+                .about("List remembered effects, newest key first")
                 .arg(Arg::new("in-doubt").long("in-doubt").action(ArgAction::SetTrue).help("Only those whose outcome is unknown"))
                 .arg(Arg::new("limit").long("limit").value_parser(value_parser!(usize)).default_value("100").help("How many at the most"))
                 .arg(json()),

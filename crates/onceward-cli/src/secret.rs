@@ -79,7 +79,10 @@ fn create(path: &Path) -> anyhow::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes)?;
-    let draft = path.with_extension(format!("{}.draft", std::process::id()));
+    // Two programs on one volume may have one process id, so the draft's name is random, too.
+    let mut random = [0_u8; 8];
+    getrandom::fill(&mut random)?;
+    let draft = path.with_extension(format!("{:016x}.draft", u64::from_be_bytes(random)));
     let written = write_draft(&draft, &bytes)
         // A link never replaces: whoever comes second takes the first one's secret.
         .and_then(|()| match fs::hard_link(&draft, path) {
@@ -92,7 +95,7 @@ fn create(path: &Path) -> anyhow::Result<()> {
 }
 
 fn write_draft(draft: &Path, bytes: &[u8; 32]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(draft)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
     for byte in bytes {
         write!(file, "{byte:02x}")?;

@@ -5,6 +5,7 @@ mod spec;
 mod value;
 
 use std::{
+    borrow::Cow,
     env, fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -54,6 +55,16 @@ pub(crate) struct Setting {
     pub(crate) flag: &'static str,
     pub(crate) text: String,
     pub(crate) source: Source,
+}
+
+impl Setting {
+    /// The text as it may be shown: what stands before the `@` of an address is a user and a password.
+    pub(crate) fn shown(&self) -> Cow<'_, str> {
+        match self.text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+            Some((scheme, (_, host))) => format!("{scheme}://…@{host}").into(),
+            None => self.text.as_str().into(),
+        }
+    }
 }
 
 /// All settings of a run, as text with where each came from.
@@ -121,8 +132,7 @@ impl Settings {
                 Setting { key: spec.key, flag: spec.flag, text, source }
             })
             .collect();
-        let settings = Self(settings);
-        Ok(settings)
+        Ok(Self(settings))
     }
 
     /// The settings in the order of the file.
@@ -134,14 +144,15 @@ impl Settings {
         self.0.iter().find(|setting| setting.key == key).with_context(|| format!("no setting {key}"))
     }
 
-    /// Parses one setting; a refusal names the setting, its value and where it came from.
+    /// Parses one setting; a refusal names the setting, its value without passwords, and where it came from.
     fn parse<T>(
         &self,
         key: &'static str,
         parse: impl FnOnce(&str) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let setting = self.get(key)?;
-        parse(&setting.text).with_context(|| format!("{key} = {:?} (from {})", setting.text, setting.source))
+        parse(&setting.text)
+            .with_context(|| format!("{key} = {:?} (from {})", setting.shown(), setting.source))
     }
 
     /// Parses one setting that may be left empty.

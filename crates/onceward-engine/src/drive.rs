@@ -6,7 +6,7 @@ use onceward_core::{
     actor::{Label, LookupId},
     fingerprint::Fingerprint,
     outcome::Content,
-    record::{Attempt, AttemptId, Decision, Denial, Drift, Sealed, State},
+    record::{Attempt, AttemptId, Decision, Denial, DoubtReason, Drift, Sealed, State, TombstoneKind},
     refusal::{Doubt, Effect, Refusal, Told},
     time::Timestamp,
 };
@@ -85,12 +85,12 @@ impl Drive {
             }
             Arrival::Stored { outcome, age, drift } => {
                 let ran = self.stored(outcome, age, drift, Told::Repeat);
-                self.report(&ran, None);
+                self.report(&Described::of(&ran), None);
                 self.answer(sender, ran);
             }
             Arrival::Refused(refusal) => {
                 let ran = Ran::Refused(refusal);
-                self.report(&ran, None);
+                self.report(&Described::of(&ran), None);
                 self.answer(sender, ran);
             }
         }
@@ -98,7 +98,7 @@ impl Drive {
 
     /// Claims, waits and claims again until the call may run or is answered.
     async fn arrive<A>(&self, sender: &mut oneshot::Sender<Ran<A>>) -> Arrival {
-        let patience = self.began + self.call.policy.wait;
+        let patience = later(self.began, self.call.policy.wait);
         let mut fingerprint = self.call.fingerprint;
         let mut compares = 0;
         let mut place: Option<Place> = None;
@@ -263,8 +263,15 @@ impl Drive {
                     told: Told::First,
                 }));
             }
-            State::Claimed { .. } | State::Absent => Denial::InProgress,
-            State::Tombstone { .. } => Denial::Expired,
+            State::Claimed { .. } => Denial::InProgress,
+            // Somebody ruled that this very attempt had no effect, and it has an answer: nobody may be sent to try again.
+            State::Absent => {
+                let doubt =
+                    Doubt { reason: DoubtReason::LeaseLapsed, sent_at: stored.claimed_at, told: Told::First };
+                return Ran::Refused(Refusal::OutcomeUnknown(doubt));
+            }
+            State::Tombstone { kind: TombstoneKind::Expired, .. } => Denial::Expired,
+            State::Tombstone { kind: TombstoneKind::Cancelled, .. } => Denial::Cancelled,
         };
         Ran::Refused(Refusal::of_denial(denial, PROGRESS_RETRY_AFTER))
     }
@@ -299,8 +306,8 @@ impl Drive {
     }
 
     /// Counts the call and writes its audit event.
-    pub(crate) fn report<A>(&self, ran: &Ran<A>, ran_as: Option<(Attempt, Option<u16>)>) {
-        let (decision, reason, drifted, status) = describe(ran);
+    pub(crate) fn report(&self, told: &Described, ran_as: Option<(Attempt, Option<u16>)>) {
+        let Described { decision, reason, drifted, status } = *told;
         let outcome = if decision == "refused" { reason.unwrap_or(decision) } else { decision };
         let at = self.engine.now();
         let took = self.began.elapsed();
@@ -322,6 +329,14 @@ impl Drive {
     }
 }
 
+/// A deadline that is as good as none where the time of a policy has no end.
+pub(crate) fn later(from: Instant, time: Duration) -> Instant {
+    from.checked_add(time).unwrap_or(from + FOREVER)
+}
+
+/// Longer than any process lives.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// How much of a lease its holder uses: it gives up before anybody else can think that it has (L12).
 pub(crate) fn usable(lease: Duration) -> Duration {
     lease * 4 / 5
@@ -331,27 +346,52 @@ pub(crate) const fn store_unavailable(effect: Effect) -> Refusal {
     Refusal::StoreUnavailable { retry_after: STORE_RETRY_AFTER, effect }
 }
 
-/// The decision's stable name for metrics and audit, with its reason, drift and stored status.
-fn describe<A>(ran: &Ran<A>) -> (&'static str, Option<&'static str>, bool, Option<u16>) {
-    match ran {
-        Ran::Answered { standing: Standing::Recorded | Standing::Streaming, .. } => {
-            ("executed", None, false, None)
+/// What a call came to, for metrics and audit.
+#[derive(Clone, Copy)]
+pub(crate) struct Described {
+    /// Its stable name.
+    decision: &'static str,
+    reason: Option<&'static str>,
+    drifted: bool,
+    /// The stored status, where it was answered from the store.
+    status: Option<u16>,
+}
+
+impl Described {
+    pub(crate) fn of<A>(ran: &Ran<A>) -> Self {
+        match ran {
+            Ran::Answered { standing, .. } => Self::of_standing(*standing),
+            Ran::Stored { outcome, drift, .. } => Self {
+                drifted: *drift == Drift::Drifted,
+                status: Some(outcome.status),
+                ..Self::new("replayed", None)
+            },
+            Ran::Refused(refusal) => Self::of_refusal(refusal),
         }
-        Ran::Answered { standing: Standing::Released(proof), .. } => {
-            ("released", Some(proof.as_str()), false, None)
+    }
+
+    pub(crate) fn of_standing(standing: Standing) -> Self {
+        match standing {
+            Standing::Recorded | Standing::Streaming => Self::new("executed", None),
+            Standing::Released(proof) => Self::new("released", Some(proof.as_str())),
+            Standing::Unrecorded => Self::new("unrecorded", None),
         }
-        Ran::Answered { standing: Standing::Unrecorded, .. } => ("unrecorded", None, false, None),
-        Ran::Stored { outcome, drift, .. } => {
-            ("replayed", None, *drift == Drift::Drifted, Some(outcome.status))
+    }
+
+    pub(crate) fn of_refusal(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::OutcomeUnknown(Doubt { reason, told: Told::First, .. }) => {
+                Self::new("doubted", Some(reason.as_str()))
+            }
+            Refusal::OutcomeUnknown(Doubt { reason, told: Told::Repeat, .. }) => {
+                Self::new("refused-in-doubt", Some(reason.as_str()))
+            }
+            Refusal::UpstreamUnreachable(proof) => Self::new("released", Some(proof.as_str())),
+            refusal => Self::new("refused", Some(refusal.problem_type().slug)),
         }
-        Ran::Refused(Refusal::OutcomeUnknown(Doubt { reason, told, .. })) => {
-            let decision = match told {
-                Told::First => "doubted",
-                Told::Repeat => "refused-in-doubt",
-            };
-            (decision, Some(reason.as_str()), false, None)
-        }
-        Ran::Refused(Refusal::UpstreamUnreachable(proof)) => ("released", Some(proof.as_str()), false, None),
-        Ran::Refused(refusal) => ("refused", Some(refusal.problem_type().slug), false, None),
+    }
+
+    const fn new(decision: &'static str, reason: Option<&'static str>) -> Self {
+        Self { decision, reason, drifted: false, status: None }
     }
 }

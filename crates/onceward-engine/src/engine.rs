@@ -8,7 +8,7 @@ use std::{
 
 use onceward_core::{
     actor::{KeyTag, Label},
-    refusal::Refusal,
+    refusal::{Effect, Refusal},
     secret::Secret,
     time::Timestamp,
 };
@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     audit::AuditQueue,
     call::{Call, Effected, Ran},
-    drive::Drive,
+    drive::{Drive, store_unavailable},
     entropy::Entropy,
     limits::Limits,
     probe::{Probe, Stage},
@@ -149,6 +149,8 @@ impl Engine {
         W: Future<Output = Effected<A>> + Send + 'static,
     {
         let overloaded = || Ran::Refused(Refusal::Overloaded { retry_after: OVERLOAD_RETRY_AFTER });
+        // Taken before the look at `closing`, so that a drain either is seen or waits for this call.
+        let counted = self.0.calls.token();
         let Ok(permit) = Arc::clone(&self.0.calls_free).try_acquire_owned() else { return overloaded() };
         if self.0.closing.is_cancelled() {
             return overloaded();
@@ -159,8 +161,9 @@ impl Engine {
             Drive::new(&engine, call).run(effect, sender).await;
             drop(permit);
         });
-        // The task answers on every path; a runtime that is torn down drops it.
-        receiver.await.unwrap_or_else(|_| overloaded())
+        drop(counted);
+        // The task answers on every path. One that is dropped with its runtime, or fails, may have sent the request.
+        receiver.await.unwrap_or_else(|_| Ran::Refused(store_unavailable(Effect::Unknown)))
     }
 
     /// Tells `probe` of every stage that a call reaches from now on. An engine has one probe at the most; a second is ignored.

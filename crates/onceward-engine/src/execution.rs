@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     call::{Effected, Ran, Standing, StreamEnd},
-    drive::{Drive, store_unavailable, usable},
+    drive::{Described, Drive, later, store_unavailable, usable},
     probe::Stage,
 };
 
@@ -68,6 +68,7 @@ enum Tell {
 }
 
 /// How settling ended.
+#[derive(Clone, Copy)]
 enum Settled {
     /// The record says so.
     Stored,
@@ -90,7 +91,7 @@ impl Execution {
     {
         let _running = self.drive.engine.0.telemetry.running();
         self.drive.engine.reached(Stage::Claimed);
-        let give_up_at = self.held_since + self.drive.call.policy.run_time_max;
+        let give_up_at = later(self.held_since, self.drive.call.policy.run_time_max);
         let (sender, answer, finding) = {
             let mut lease = pin!(self.keep_lease());
             match self.hold(lease.as_mut(), give_up_at, async { effect().await }).await {
@@ -121,18 +122,30 @@ impl Execution {
         let patience = Instant::now() + engine.0.limits.settle_patience;
         let settled = self.settle(&conclusion.settle, patience).await;
         engine.reached(Stage::Settled);
-        let ran = match settled {
-            Settled::Stored => conclusion.tell.into_ran(answer),
-            Settled::Stale => self.drive.truth().await,
-            Settled::Failed => conclusion.tell.unrecorded().into_ran(answer),
+        let tell = match settled {
+            Settled::Stored => conclusion.tell,
+            Settled::Stale | Settled::Failed => conclusion.tell.unrecorded(),
         };
         if let (Settled::Stored, Settle::Doubt(reason)) = (&settled, &conclusion.settle) {
             engine.0.telemetry.count_doubt(*reason);
         }
         engine.0.waiters.wake(self.drive.id);
-        self.drive.report(&ran, Some((self.attempt, status)));
-        if let Some(sender) = sender {
-            self.drive.answer(sender, ran);
+        let ran_as = Some((self.attempt, status));
+        match (sender, settled) {
+            (Some(sender), Settled::Stale) => {
+                let ran = self.drive.truth().await;
+                self.drive.report(&Described::of(&ran), ran_as);
+                self.drive.answer(sender, ran);
+            }
+            (Some(sender), Settled::Stored | Settled::Failed) => {
+                let ran = tell.into_ran(answer);
+                self.drive.report(&Described::of(&ran), ran_as);
+                self.drive.answer(sender, ran);
+            }
+            // The answer went out as a stream; what came of it is only written down.
+            (None, Settled::Stored | Settled::Stale | Settled::Failed) => {
+                self.drive.report(&tell.described(), ran_as);
+            }
         }
         if matches!(settled, Settled::Failed) {
             self.settle_late(&conclusion.settle).await;
@@ -148,15 +161,16 @@ impl Execution {
     ) -> Held<T> {
         let stop = &self.drive.engine.0.stop;
         tokio::select! {
+            // The lease is looked at before the work, so that a process that was stopped for longer sends nothing more (L12).
             biased;
+            reason = lease => Held::GivenUp(reason),
+            () = sleep_until(give_up_at) => Held::GivenUp(DoubtReason::DeadlinePassed),
+            () = stop.cancelled() => Held::GivenUp(DoubtReason::ShutDown),
             // A handler that panicked leaves nothing behind that is used again.
             ended = AssertUnwindSafe(work).catch_unwind() => match ended {
                 Ok(value) => Held::Finished(value),
                 Err(_) => Held::Panicked,
             },
-            reason = lease => Held::GivenUp(reason),
-            () = sleep_until(give_up_at) => Held::GivenUp(DoubtReason::DeadlinePassed),
-            () = stop.cancelled() => Held::GivenUp(DoubtReason::ShutDown),
         }
     }
 
@@ -308,6 +322,14 @@ impl Tell {
         }
     }
 
+    fn described(&self) -> Described {
+        match self {
+            Self::Answer(standing) => Described::of_standing(*standing),
+            Self::Refuse(refusal) => Described::of_refusal(refusal),
+            Self::Panic(_) => Described::of_standing(Standing::Recorded),
+        }
+    }
+
     fn into_ran<A>(self, answer: Option<A>) -> Ran<A> {
         match (self, answer) {
             (Self::Answer(standing), Some(answer)) => Ran::Answered { answer, standing },
@@ -315,7 +337,7 @@ impl Tell {
             (Self::Panic(outcome), _) => {
                 Ran::Stored { outcome, age: Duration::ZERO, drift: Drift::Same, told: Told::First }
             }
-            // The answer went out as a stream, and nobody is left to be told.
+            // A panic leaves no answer; what ran is all that is known of it.
             (Self::Answer(_), None) => Ran::Refused(store_unavailable(Effect::Unknown)),
         }
     }

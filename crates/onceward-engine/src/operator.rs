@@ -54,7 +54,7 @@ pub enum Resolved {
 }
 
 impl Engine {
-    /// Lists records, newest change first.
+    /// Lists records, newest key first.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -170,11 +170,15 @@ impl Engine {
         event: &AuditEvent<'_>,
     ) -> Result<Resolved, StoreError> {
         let audit = event.line(label.key, self.now());
+        let is_cancellation = matches!(change, ResolutionChange::Cancel { .. });
         let resolution = Resolution { id, change, label: label.clone(), audit };
         let reply = self.0.records.once("resolve", self.0.records.store.resolve(resolution)).await?;
         self.0.waiters.wake(id);
         let resolved = read_reply(&reply);
-        if resolved != Resolved::Applied {
+        // A cancellation of what is in doubt is noted there (D5), though the caller is told that it may have happened.
+        let stands = resolved == Resolved::Applied
+            || is_cancellation && matches!(resolved, Resolved::Denied(Denial::InDoubt { .. }));
+        if !stands {
             // The line of the same step says what was asked for; this one, that it does not stand.
             let at = self.now();
             let refused = AuditEvent {
@@ -208,9 +212,17 @@ impl Engine {
         }
         let retention_ms = u64::try_from(self.0.limits.audit_retention.as_millis()).unwrap_or(u64::MAX);
         let before = Timestamp::from_ms(self.now().as_ms().saturating_sub(retention_ms));
-        let trimmed = records.once("audit-trim", self.0.audit_log.trim(before, records_max)).await;
-        if let Err(error) = trimmed {
-            tracing::warn!(error = &error as &dyn std::error::Error, "audit log not trimmed");
+        loop {
+            match records.once("audit-trim", self.0.audit_log.trim(before, records_max)).await {
+                Ok(trimmed) if trimmed >= records_max as u64 && !self.is_closing() => {
+                    tokio::task::yield_now().await;
+                }
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "audit log not trimmed");
+                    return;
+                }
+            }
         }
     }
 }

@@ -76,13 +76,19 @@ impl Records {
         operation: impl Fn() -> StoreFuture<'a, T>,
     ) -> Result<T, StoreError> {
         let mut pause = REPEAT_PAUSE;
+        let mut unknown = None;
         loop {
             match self.timed(op, deadline, operation()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => {
                     tracing::warn!(op, error = &error as &dyn Error, "store operation failed");
+                    let is_unknown = matches!(error, StoreError::Unknown { .. });
                     if Instant::now() + pause >= deadline {
-                        return Err(error);
+                        // An earlier try that may have happened is not undone by a later one that did not.
+                        return Err(unknown.unwrap_or(error));
+                    }
+                    if is_unknown {
+                        unknown = Some(error);
                     }
                 }
             }

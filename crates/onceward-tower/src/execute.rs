@@ -88,12 +88,13 @@ fn withheld(policy: &Policy, status: StatusCode, consumed: Option<bool>) -> Opti
     }
 }
 
-/// The origin's own word on whether it consumed the key (L5).
+/// The origin's own word on whether it consumed the key (L5). Said twice, it is no word.
 pub(crate) fn consumed(headers: &HeaderMap) -> Option<bool> {
-    match headers.get(name::IDEMPOTENCY_KEY_CONSUMED)?.as_bytes() {
-        b"true" | b"?1" => Some(true),
-        b"false" | b"?0" => Some(false),
-        _ => None,
+    let mut words = headers.get_all(name::IDEMPOTENCY_KEY_CONSUMED).iter();
+    match (words.next()?.as_bytes(), words.next()) {
+        (b"true" | b"?1", None) => Some(true),
+        (b"false" | b"?0", None) => Some(false),
+        (_, Some(_) | None) => None,
     }
 }
 

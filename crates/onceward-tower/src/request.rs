@@ -84,9 +84,8 @@ pub(crate) fn call(
     plan: Plan,
     scope: Scope,
     head: &Parts,
-    content: &Bytes,
+    asked: Asked,
 ) -> Result<Call, Refusal> {
-    let asked = Asked::new(&plan, head, content);
     let (equality, unreadable) = (plan.equality, plan.unreadable);
     let fingerprint = match (Fingerprint::of(secret, &asked.request(), &equality), unreadable) {
         (Ok(fingerprint), _) => fingerprint,
@@ -120,7 +119,7 @@ pub(crate) fn call(
 }
 
 /// What a request asks for, owned, so that it can be compared under an older record's version later.
-struct Asked {
+pub(crate) struct Asked {
     scheme: Option<String>,
     authority: Option<String>,
     method: String,
@@ -131,7 +130,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(plan: &Plan, head: &Parts, content: &Bytes) -> Self {
+    pub(crate) fn new(plan: &Plan, head: &Parts, content: &Bytes) -> Self {
         let codings = codings(&head.headers);
         let media_type = head.headers.get(header::CONTENT_TYPE);
         let mut media_type = media_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -149,6 +148,11 @@ impl Asked {
             media_type,
             content,
         }
+    }
+
+    /// The content, its encoding undone where that is possible.
+    pub(crate) fn content(&self) -> &[u8] {
+        &self.content
     }
 
     fn request(&self) -> Request<'_> {

@@ -13,7 +13,7 @@ use onceward_core::{
     key::Key,
     outcome::{Content, Finality, Outcome, Policy},
     problem::{Form, Problem, seconds_up},
-    refusal::{Refusal, Told},
+    refusal::{Effect, Refusal, Told},
 };
 use onceward_engine::{Ran, Standing};
 
@@ -90,7 +90,19 @@ impl Asker {
     }
 
     /// The id is a keyed digest that nobody guesses, and only the effect's own actor is told it.
-    fn status_url(&self) -> Option<String> {
+    ///
+    /// Where the request is another than the key's, it does not learn of the key's state (F6).
+    fn status_url(&self, refusal: &Refusal) -> Option<String> {
+        let tells = matches!(
+            refusal,
+            Refusal::InProgress { .. }
+                | Refusal::OutcomeUnknown(_)
+                | Refusal::OutcomeNotKept { .. }
+                | Refusal::StoreUnavailable { effect: Effect::Unknown, .. }
+        );
+        if !tells {
+            return None;
+        }
         let mut url = self.surface.status_base.clone()?;
         for byte in self.id?.as_bytes() {
             url.push_str(&format!("{byte:02x}"));
@@ -111,12 +123,13 @@ impl Asker {
     /// Turns a refusal into a response.
     pub(crate) fn refuse<C>(&self, refusal: &Refusal) -> Response<ResponseBody<C>> {
         let problem_type = refusal.problem_type();
-        let status_url = self.status_url();
+        let status_url = self.status_url(refusal);
         let problem = Problem {
             refusal,
             type_base: &self.surface.type_base,
             instance: &self.instance,
-            key: self.key.as_ref(),
+            // A page's own script could read it there, and the key is not the page's (B1).
+            key: self.key.as_ref().filter(|_| self.origin.is_none()),
             effect: self.effect.as_deref(),
             cause: self.cause.get().map(String::as_str),
             status_url: status_url.as_deref(),

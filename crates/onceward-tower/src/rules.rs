@@ -17,7 +17,7 @@ pub trait Rules: Clone + Send + Sync + 'static {
     /// Judges a request by its head. Fields that must not reach the inner service are removed here.
     fn judge(&self, head: &mut Parts) -> Judgement;
 
-    /// Names the operation that a guarded request is (K5, B2), once its body is there.
+    /// Names the operation that a guarded request is (K5, B2), once its body is there, its content encoding undone.
     fn scope(&self, head: &Parts, body: &[u8]) -> Scope;
 }
 

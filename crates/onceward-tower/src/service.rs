@@ -17,7 +17,7 @@ use crate::{
     body::{BodyError, RequestBody, ResponseBody},
     execute::{Reading, execute},
     json_rpc,
-    request::{self, WholeBody},
+    request::{self, Asked, WholeBody},
     respond::{Asker, Surface},
     rules::{Judgement, Plan, Rules},
     testimony::Testimony,
@@ -110,14 +110,15 @@ impl<S, R: Rules> Once<S, R> {
             Ok(body) => body,
             Err(refusal) => return asker.refuse(&refusal),
         };
-        let scope = self.rules.scope(&head, &body.content);
-        let call = match request::call(self.engine.secret(), plan, scope, &head, &body.content) {
+        let asked = Asked::new(&plan, &head, &body.content);
+        let scope = self.rules.scope(&head, asked.content());
+        asker.call_id = json_rpc::id(asked.content());
+        let call = match request::call(self.engine.secret(), plan, scope, &head, asked) {
             Ok(call) => call,
             Err(refusal) => return asker.refuse(&refusal),
         };
         asker.effect = Some(call.effect.clone());
         asker.id = Some(call.id(self.engine.secret()));
-        asker.call_id = json_rpc::id(&body.content);
         let (inner, engine, cause) = (self.inner, self.engine.clone(), Arc::clone(&asker.cause));
         let running_policy = Arc::clone(&policy);
         let effect = move || {

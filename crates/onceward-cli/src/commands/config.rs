@@ -33,7 +33,7 @@ fn values(settings: &Settings) -> serde_json::Map<String, serde_json::Value> {
         .iter()
         .map(|setting| {
             let value = json!({
-                "value": setting.text,
+                "value": setting.shown(),
                 "from": setting.source.to_string(),
                 "flag": format!("--{}", setting.flag),
             });
@@ -46,7 +46,7 @@ fn table(settings: &Settings) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["setting", "value", "from"]);
     for setting in settings.iter() {
-        table.add_row([setting.key, setting.text.as_str(), setting.source.to_string().as_str()]);
+        table.add_row([setting.key, &setting.shown(), setting.source.to_string().as_str()]);
     }
     format!("{}\n", table.trim_fmt())
 }

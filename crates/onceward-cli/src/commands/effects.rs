@@ -11,7 +11,7 @@ use onceward_control::{
     Control, UnixDoor,
     client::{ClientError, ControlClient, EffectsQuery, KeySelector},
     serve_unix,
-    wire::{Cancel, ChangeResult, Content, Effect, EffectDetail, Outcome, Resolve, Verdict},
+    wire::{Cancel, ChangeResult, Content, Effect, EffectDetail, EffectPage, Outcome, Resolve, Verdict},
 };
 use onceward_core::{actor::KeyTag, key::Key};
 use onceward_engine::{Engine, Limits};
@@ -24,6 +24,9 @@ use crate::{
     settings::{Settings, StoreSettings},
     wiring,
 };
+
+/// Entries of one page of the control API.
+const PAGE_MAX: usize = 1_000;
 
 /// Effects of one key that are looked at: operations of one step, of which there are few.
 const EFFECTS_OF_A_KEY_MAX: usize = 1_000;
@@ -70,10 +73,21 @@ async fn act(command: &str, client: &ControlClient, matches: &ArgMatches) -> Act
 }
 
 async fn list(client: &ControlClient, matches: &ArgMatches) -> Acted {
-    let limit = matches.get_one::<usize>("limit").copied();
-    let query =
-        EffectsQuery { in_doubt_only: matches.get_flag("in-doubt"), limit, ..EffectsQuery::default() };
-    let page = client.effects(&query).await?;
+    let limit = matches.get_one::<usize>("limit").copied().unwrap_or_default();
+    let in_doubt_only = matches.get_flag("in-doubt");
+    let mut page = EffectPage { effects: Vec::new(), corrupt: 0, next: None };
+    loop {
+        let wanted = limit.saturating_sub(page.effects.len()).clamp(1, PAGE_MAX);
+        let after = page.next.take();
+        let query = EffectsQuery { in_doubt_only, after, limit: Some(wanted), ..EffectsQuery::default() };
+        let more = client.effects(&query).await?;
+        page.effects.extend(more.effects);
+        page.corrupt += more.corrupt;
+        page.next = more.next;
+        if page.next.is_none() || page.effects.len() >= limit {
+            break;
+        }
+    }
     if matches.get_flag("json") {
         return Ok(written(print_json(&page)));
     }
@@ -104,7 +118,7 @@ async fn show(client: &ControlClient, matches: &ArgMatches) -> Acted {
 }
 
 async fn resolve(client: &ControlClient, matches: &ArgMatches) -> Acted {
-    let effect = match one_of_key(client, matches, "in-doubt").await? {
+    let effect = match one_of_key(client, matches, Some("in-doubt")).await? {
         Ok(effect) => effect,
         Err(error) => return Ok(Err(error)),
     };
@@ -124,7 +138,7 @@ async fn resolve(client: &ControlClient, matches: &ArgMatches) -> Acted {
 }
 
 async fn cancel(client: &ControlClient, matches: &ArgMatches) -> Acted {
-    let effect = match one_of_key(client, matches, "").await? {
+    let effect = match one_of_key(client, matches, None).await? {
         Ok(effect) => effect,
         Err(error) => return Ok(Err(error)),
     };
@@ -148,27 +162,31 @@ async fn of_key(
     matches: &ArgMatches,
 ) -> Result<anyhow::Result<Vec<Effect>>, ClientError> {
     let Some(text) = matches.get_one::<String>("key") else { return Ok(Ok(Vec::new())) };
-    let selector = match KeyTag::parse(text) {
-        Some(tag) => KeySelector::Tag(tag),
-        None => match Key::new(text) {
-            Ok(key) => KeySelector::Key(key),
-            Err(invalid) => return Ok(Err(anyhow!(invalid))),
-        },
-    };
-    let query =
-        EffectsQuery { key: Some(selector), limit: Some(EFFECTS_OF_A_KEY_MAX), ..EffectsQuery::default() };
-    let page = client.effects(&query).await?;
-    if page.effects.is_empty() {
-        return Ok(Err(anyhow!("no effect of this key is remembered")));
+    let by_tag = KeyTag::parse(text).map(KeySelector::Tag);
+    // Sixteen hexadecimal digits may also be a key.
+    let by_key = Key::new(text).map(KeySelector::Key);
+    for selector in by_tag.into_iter().chain(by_key.clone().ok()) {
+        let query = EffectsQuery {
+            key: Some(selector),
+            limit: Some(EFFECTS_OF_A_KEY_MAX),
+            ..EffectsQuery::default()
+        };
+        let page = client.effects(&query).await?;
+        if !page.effects.is_empty() {
+            return Ok(Ok(page.effects));
+        }
     }
-    Ok(Ok(page.effects))
+    Ok(Err(match by_key {
+        Ok(_) => anyhow!("no effect of this key is remembered"),
+        Err(invalid) => anyhow!(invalid),
+    }))
 }
 
 /// The one effect that is meant: by its id, else the only one of the key, else the only one in `state`.
 async fn one_of_key(
     client: &ControlClient,
     matches: &ArgMatches,
-    state: &str,
+    state: Option<&str>,
 ) -> Result<anyhow::Result<Effect>, ClientError> {
     let effects = match of_key(client, matches).await? {
         Ok(effects) => effects,
@@ -177,11 +195,13 @@ async fn one_of_key(
     Ok(choose(effects, matches.get_one::<String>("effect").map(String::as_str), state))
 }
 
-fn choose(effects: Vec<Effect>, id: Option<&str>, state: &str) -> anyhow::Result<Effect> {
+fn choose(effects: Vec<Effect>, id: Option<&str>, state: Option<&str>) -> anyhow::Result<Effect> {
     let candidates: Vec<Effect> = match id {
         Some(id) => effects.into_iter().filter(|effect| effect.id == id).collect(),
         None if effects.len() == 1 => effects,
-        None => effects.into_iter().filter(|effect| effect.state == state).collect(),
+        None => {
+            effects.into_iter().filter(|effect| state.is_none_or(|state| effect.state == state)).collect()
+        }
     };
     match <[Effect; 1]>::try_from(candidates) {
         Ok([effect]) => Ok(effect),

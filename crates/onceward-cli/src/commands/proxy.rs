@@ -27,8 +27,8 @@ use onceward_proxy::{
 use onceward_tower::{Cors, Surface};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    task::JoinHandle,
+    signal::unix::{Signal, SignalKind, signal},
+    task::{JoinError, JoinHandle},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -40,8 +40,11 @@ use crate::{
     wiring,
 };
 
-/// The session of a listener that no credentials name.
-const OWN_SESSION: &str = "default";
+/// The session of a listener that no credentials name; user names are never empty, so none of them is this one.
+const OWN_SESSION: &str = "";
+
+/// How much longer than the engine's patience connections are kept: what is stopped then still has to be settled and told (B3).
+const TELLING_TIME: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
     let store = settings.store().map_err(Failure::usage)?;
@@ -65,19 +68,32 @@ async fn serve(store: StoreSettings, settings: ProxySettings, json: bool) -> Res
     }
     let control = Control::new(engine.clone(), self_test);
     let doors = Doors::open(&store, &settings, &control).await?;
-    let running = Running::start(listener, engine, &settings, doors).await?;
+    let mut running = Running::start(listener, engine, &settings, doors).await?;
+    // Before anybody is told that it listens: a supervisor may signal at once.
+    let mut signals = Signals::new().map_err(Failure::failed)?;
     let starts = Starts::new(reachable(running.address), running.doors.address, &running.authority);
     if json {
-        print_json(&starts.json())?
+        print_json(&starts.json())?;
     } else {
-        print(&starts.text())?
+        print(&starts.text())?;
     }
-    let first_signal = signalled().await.map_err(Failure::failed)?;
-    tracing::info!(signal = first_signal, "draining");
+    tokio::select! {
+        signal = signals.next() => tracing::info!(signal, "draining"),
+        ended = &mut running.serving => return Err(listener_ended(ended)),
+    }
     // A second signal does not wait for anything.
     tokio::select! {
         stopped = running.stop(settings.drain_patience) => stopped,
-        _ = signalled() => Ok(ExitCode::from(INTERRUPTED)),
+        _ = signals.next() => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// A proxy without its listener looks alive and serves nobody.
+fn listener_ended(ended: Result<std::io::Result<Report>, JoinError>) -> Failure {
+    match ended {
+        Ok(Ok(_)) => Failure::failed(anyhow::anyhow!("the listener ended by itself")),
+        Ok(Err(error)) => Failure::failed(error),
+        Err(error) => Failure::failed(error),
     }
 }
 
@@ -124,7 +140,7 @@ impl Running {
         };
         let rules = ForwardRules::new(engine.clone(), settings.policy.clone());
         let exchange = GuardedExchange::new(engine.clone(), rules, surface, upstream);
-        let limits = Limits::default();
+        let limits = Limits { drain_time: settings.drain_patience + TELLING_TIME, ..Limits::default() };
         let server = Server::new(Config {
             limits,
             leaves: Arc::new(Leaves::new(Arc::clone(&authority), limits.leaves_max)),
@@ -170,11 +186,21 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-async fn signalled() -> std::io::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// The signals that end the program.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }

@@ -200,7 +200,11 @@ async fn a_verdict_ends_a_doubt_and_an_effect_after_a_verdict_of_absence_raises_
         |judged| engine.resolve(entry.id, &entry.label, Finding::Absent, judged, "wrongly believed");
     assert_eq!(verdict(former).await.unwrap(), Resolved::Denied(Denial::NotInDoubt));
     assert_eq!(verdict(latest).await.unwrap(), Resolved::Applied);
-    assert_eq!(first.await.unwrap(), "in-progress", "the overruled answer is not given as the record's");
+    assert_eq!(
+        first.await.unwrap(),
+        "outcome-unknown",
+        "a caller whose effect happened is not sent to try again"
+    );
     let metrics = engine.telemetry().render();
     assert!(metrics.contains("onceward_effect_after_release_total 1"), "{metrics}");
     assert!(metrics.contains("onceward_resolutions_total{verdict=\"absent\"} 1"), "{metrics}");
@@ -233,6 +237,11 @@ async fn a_streamed_answer_is_recorded_when_it_ends_and_doubted_when_it_is_cut()
         assert_eq!(stream(key, cut).await, "flowing Streaming");
         assert_eq!(stream(key, cut).await, repeated);
     }
+    let metrics = engine.telemetry().render();
+    for outcome in ["executed", "doubted", "replayed", "refused-in-doubt"] {
+        let line = format!("onceward_requests_total{{outcome=\"{outcome}\"}} 1\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
 }
 
 // covers: L8 S4
@@ -252,6 +261,15 @@ async fn an_outcome_sealed_under_another_secret_is_corrupt_and_not_absent() {
     assert!(engine.open(newest, &sealed).is_ok());
     assert!(engine.open(oldest, &sealed).is_err(), "an outcome opened under another record's id");
     assert!(!sealed.0.windows(5).any(|window| window == b"order"), "the outcome lies open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_without_an_end_runs_as_any_other() {
+    let engine = World::sound().engine(Limits::default()).await;
+    let effects = Arc::new(AtomicUsize::new(0));
+    let endless = Policy { run_time_max: Duration::MAX, wait: Duration::MAX, ..policy() };
+    let ran = engine.run(call("k", "a", endless), answering(&effects, SHORT, 201, "order 1")).await;
+    assert_eq!(told(&ran), "order 1 Recorded");
 }
 
 /// Longer than any test's virtual time.
