@@ -32,6 +32,14 @@ pub(crate) fn control_token(path: &Path) -> anyhow::Result<Token> {
 }
 
 fn digits(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let folder = folder_of(path);
+    // Whoever may write there may put another secret in its place. Nobody but its owner removes from a sticky folder (/tmp).
+    if let Ok(metadata) = fs::metadata(folder) {
+        let mode = metadata.permissions().mode();
+        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+            bail!("others may write to the folder {0} of the secret; run: chmod go-w {0}", folder.display());
+        }
+    }
     match read(path) {
         Ok(Some(digits)) => Ok(digits),
         Ok(None) => {
@@ -75,7 +83,7 @@ fn parse(text: &str) -> Option<[u8; 32]> {
 }
 
 fn create(path: &Path) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes)?;
@@ -92,6 +100,10 @@ fn create(path: &Path) -> anyhow::Result<()> {
         .and_then(|()| File::open(folder)?.sync_all());
     fs::remove_file(&draft)?;
     Ok(written?)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn write_draft(draft: &Path, bytes: &[u8; 32]) -> std::io::Result<()> {

@@ -193,8 +193,8 @@ fn default_state_dir() -> anyhow::Result<PathBuf> {
     {
         return Ok(folder.join("onceward"));
     }
-    match env::var_os("HOME") {
-        Some(home) => Ok(PathBuf::from(home).join(".local/state/onceward")),
+    match env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()) {
+        Some(home) => Ok(home.join(".local/state/onceward")),
         None => bail!("no home directory; name one with --state-dir"),
     }
 }

@@ -87,11 +87,11 @@ impl<E: Exchange> Tunnel<E> {
         match speech {
             Speech::Tls => self.serve_tls(client, opening).await,
             Speech::Http1 => {
-                serve::http1(self.inside_plain(), Rewind::new(opening.ahead.freeze(), client)).await;
+                serve::http1(self.inside_plain(), Rewind::new(opening.undial(), client)).await;
                 Ok(())
             }
             Speech::Http2 => {
-                serve::http2(self.inside_plain(), Rewind::new(opening.ahead.freeze(), client)).await;
+                serve::http2(self.inside_plain(), Rewind::new(opening.undial(), client)).await;
                 Ok(())
             }
             Speech::Other | Speech::Unclear => self.carry(client, opening).await,
@@ -107,7 +107,7 @@ impl<E: Exchange> Tunnel<E> {
             return self.carry(client, opening).await;
         }
         let tls = self.line.listener().config.leaves.config(host).await?;
-        let client = Rewind::new(opening.ahead.freeze(), client);
+        let client = Rewind::new(opening.undial(), client);
         let client = timeout(time, TlsAcceptor::from(tls).accept(client)).await??;
         let via = Via::Intercepted { target: self.target, server_name: hello.server_name };
         let line = self.line.inside(via, self.session);
@@ -136,7 +136,8 @@ impl<E: Exchange> Tunnel<E> {
         };
         let client = Rewind::new(opening.ahead.freeze(), client);
         let server = Rewind::new(opening.reply.freeze(), dialled);
-        copy::both_ways(client, server, self.line.limits().tunnel_idle_time).await?;
+        let passage = copy::both_ways(client, server, self.line.limits().tunnel_idle_time);
+        self.line.listener().tasks.passing(passage).await.transpose()?;
         Ok(())
     }
 }

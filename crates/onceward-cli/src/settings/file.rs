@@ -45,6 +45,9 @@ impl File {
         for (section, entries) in table.get_ref() {
             let place = |at: usize| format!("{}:{}", path.display(), line_of(text, at));
             let section_at = section.span().start;
+            if !SPECS.iter().any(|spec| spec.key.split('.').next() == Some(section.get_ref())) {
+                bail!("{}: unknown section `[{}]`", place(section_at), section.get_ref());
+            }
             let DeValue::Table(entries) = entries.get_ref() else {
                 bail!(
                     "{}: `{section}` is no section; write [{section}]",
@@ -106,11 +109,13 @@ fn line_of(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
-/// `; did you mean …?` where a known name is close.
+/// `; did you mean …?` where a known name of the same section is close.
 fn suggestion(key: &str) -> String {
+    let (section, name) = key.split_once('.').unwrap_or_default();
     SPECS
         .iter()
-        .map(|spec| (strsim::jaro_winkler(key, spec.key), spec.key))
+        .filter_map(|spec| Some((spec.key, spec.key.strip_prefix(section)?.strip_prefix('.')?)))
+        .map(|(known, known_name)| (strsim::jaro_winkler(name, known_name), known))
         .filter(|(likeness, _)| *likeness >= SUGGESTION_MIN)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"))
@@ -147,9 +152,10 @@ mod tests {
             Err("onceward.toml:3: unknown setting `proxy.lisen`; did you mean `proxy.listen`?".to_owned())
         );
         assert_eq!(
-            parse("retention = \"24h\"\n"),
-            Err("onceward.toml:1: `retention` is no section; write [retention]".to_owned())
+            parse("store = \"memory:\"\n"),
+            Err("onceward.toml:1: `store` is no section; write [store]".to_owned())
         );
-        assert_eq!(parse("[zzz]\nq = 1\n"), Err("onceward.toml:2: unknown setting `zzz.q`".to_owned()));
+        assert_eq!(parse("[polcy]\n"), Err("onceward.toml:1: unknown section `[polcy]`".to_owned()));
+        assert_eq!(parse("[store]\nq = 1\n"), Err("onceward.toml:2: unknown setting `store.q`".to_owned()));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{sleep, timeout};
 
@@ -22,6 +22,11 @@ pub(super) struct Opening<T> {
 impl<T: AsyncRead + Unpin> Opening<T> {
     pub(super) fn new(dialled: Option<T>) -> Self {
         Self { ahead: BytesMut::new(), dialled, reply: BytesMut::new() }
+    }
+
+    /// Lets go of the server, which requests reach on connections of their own: one that takes them in turn would wait for this one.
+    pub(super) fn undial(self) -> Bytes {
+        self.ahead.freeze()
     }
 
     /// Finds out what is spoken; [`Speech::Other`] if the server speaks first.

@@ -7,6 +7,9 @@ use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+/// How long bytes may go on passing once the listener stops; a peer that heard of it closes within a round trip.
+const PASSAGE_DRAIN_TIME: Duration = Duration::from_secs(1);
+
 /// What was still going on when the time to drain was over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -59,6 +62,22 @@ impl Tasks {
                 tasks.count_cut(kind);
             }
         });
+    }
+
+    /// Lets bytes pass that nobody here can tell the end of: a raw tunnel, a WebSocket. Once the listener stops it has a moment to
+    /// end by itself and is cut then, so that an idle one does not hold up the shutdown.
+    pub(crate) async fn passing<T>(&self, passage: impl Future<Output = T>) -> Option<T> {
+        let overdue = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(PASSAGE_DRAIN_TIME).await;
+        };
+        tokio::select! {
+            ended = passage => Some(ended),
+            () = overdue => {
+                self.count_cut(Kind::Tunnel);
+                None
+            }
+        }
     }
 
     fn count_cut(&self, kind: Kind) {

@@ -33,10 +33,12 @@ pub(super) fn connect<E: Exchange>(
     };
     let origin = hyper::upgrade::on(&mut response);
     let idle_time = listener.limits().tunnel_idle_time;
+    let tasks = Arc::clone(&listener.tasks);
     listener.tasks.spawn(Kind::Tunnel, async move {
         let carried = async {
             let (client, origin) = tokio::try_join!(client, origin)?;
-            copy::both_ways(TokioIo::new(client), TokioIo::new(origin), idle_time).await?;
+            let passage = copy::both_ways(TokioIo::new(client), TokioIo::new(origin), idle_time);
+            tasks.passing(passage).await.transpose()?;
             Ok::<(), super::BoxError>(())
         };
         if let Err(error) = carried.await {
