@@ -116,7 +116,8 @@ impl Settings {
     pub(crate) fn resolve(matches: &ArgMatches) -> anyhow::Result<Self> {
         let file = File::find(matches.get_one::<PathBuf>("config").map(PathBuf::as_path))?;
         let state_dir = match matches.get_one::<PathBuf>("state-dir") {
-            Some(folder) => folder.clone(),
+            // What is printed from it (an `export …` line) has to be right in every folder.
+            Some(folder) => std::path::absolute(folder).context("--state-dir")?,
             None => default_state_dir()?,
         };
         let settings = SPECS

@@ -2,4 +2,7 @@
 
 #![cfg(test)]
 
+mod commands;
 mod demo;
+mod kit;
+mod serving;
