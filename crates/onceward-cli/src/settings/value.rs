@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 pub(crate) fn duration(text: &str) -> anyhow::Result<Duration> {
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().with_context(|| expected_duration(text))?;
+    let number: u64 = number.parse().ok().with_context(|| expected_duration(text))?;
     let ms_per_unit: u64 = match unit {
         "ms" => 1,
         "s" => 1_000,
@@ -30,13 +30,13 @@ pub(crate) fn bytes(text: &str) -> anyhow::Result<usize> {
         Some(number) => (number, 1_024),
         None => text.strip_suffix('M').map_or((text, 1), |number| (number, 1_048_576)),
     };
-    let number: usize = number.parse().with_context(|| format!("{text:?} is no number of bytes"))?;
+    let number: usize = number.parse().ok().with_context(|| format!("{text:?} is no number of bytes"))?;
     number.checked_mul(factor).with_context(|| format!("{text} is too large"))
 }
 
 /// `true` or `false`.
 pub(crate) fn truth(text: &str) -> anyhow::Result<bool> {
-    text.parse().with_context(|| format!("{text:?} is neither `true` nor `false`"))
+    text.parse().ok().with_context(|| format!("{text:?} is neither `true` nor `false`"))
 }
 
 /// The items of a comma-separated list; an empty text has none.
