@@ -165,6 +165,8 @@ impl Telemetry {
         self.swept.get_or_create(&OutcomeLabel { outcome: "expired" }).inc_by(swept.expired);
         self.swept.get_or_create(&OutcomeLabel { outcome: "forgotten" }).inc_by(swept.forgotten);
         self.leases_lapsed.inc_by(swept.doubted);
+        let lapsed = ReasonLabel { reason: DoubtReason::LeaseLapsed.as_str() };
+        self.doubts.get_or_create(&lapsed).inc_by(swept.doubted);
     }
 
     pub(crate) fn observe_store(&self, op: &'static str, store: &'static str, took: Duration, ok: bool) {

@@ -207,6 +207,7 @@ async fn a_verdict_ends_a_doubt_and_an_effect_after_a_verdict_of_absence_raises_
     );
     let metrics = engine.telemetry().render();
     assert!(metrics.contains("onceward_effect_after_release_total 1"), "{metrics}");
+    assert!(metrics.contains("onceward_in_doubt_total{reason=\"lease-lapsed\"} 1"), "{metrics}");
     assert!(metrics.contains("onceward_resolutions_total{verdict=\"absent\"} 1"), "{metrics}");
     assert_eq!(verdict(latest).await.unwrap(), Resolved::Applied, "told again");
 }
