@@ -177,6 +177,67 @@ impl Carriers {
     }
 }
 
+/// Which keys a route accepts beside what K2 asks of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRule {
+    /// The fewest characters.
+    pub chars_min: usize,
+    /// The most characters, at most [`KEY_CHARS_MAX`].
+    pub chars_max: usize,
+    /// The form.
+    pub form: KeyForm,
+}
+
+/// The form of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyForm {
+    /// Any.
+    Any,
+    /// A UUID of any version in its 36-character form (RFC 9562, 4).
+    Uuid,
+    /// A UUIDv4.
+    UuidV4,
+    /// One that carries its time of issue: a UUIDv7 or a ULID (K7).
+    Timed,
+}
+
+impl KeyRule {
+    /// Every key that K2 allows. Browsers may mint short ones by themselves, so there is no minimum by default.
+    pub const ANY: Self = Self { chars_min: 1, chars_max: KEY_CHARS_MAX, form: KeyForm::Any };
+
+    /// Holds a key against the rule.
+    ///
+    /// # Errors
+    /// Says what the key is not.
+    pub fn check(&self, key: &Key) -> Result<(), KeyInvalid> {
+        let text = key.expose();
+        if text.len() < self.chars_min {
+            return Err(KeyInvalid::TooShort { chars_min: self.chars_min });
+        }
+        if text.len() > self.chars_max {
+            return Err(KeyInvalid::LongerThanAllowed { chars_max: self.chars_max });
+        }
+        let is_well_formed = match self.form {
+            KeyForm::Any => true,
+            KeyForm::Uuid => uuid_version(text).is_some(),
+            KeyForm::UuidV4 => uuid_version(text) == Some(b'4'),
+            KeyForm::Timed => key.issued_at().is_some(),
+        };
+        if is_well_formed { Ok(()) } else { Err(KeyInvalid::WrongForm(self.form)) }
+    }
+}
+
+/// The version digit of a UUID in its 36-character form.
+fn uuid_version(text: &str) -> Option<u8> {
+    let bytes = text.as_bytes();
+    let well_formed = bytes.len() == 36
+        && bytes.iter().enumerate().all(|(index, byte)| match index {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    if well_formed { bytes.get(14).copied() } else { None }
+}
+
 /// Why a key is refused with 400 `key-invalid`. The text never holds the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyInvalid {
@@ -184,6 +245,18 @@ pub enum KeyInvalid {
     Empty,
     /// More than [`KEY_CHARS_MAX`] characters.
     TooLong,
+    /// Fewer characters than its route asks for.
+    TooShort {
+        /// The fewest allowed.
+        chars_min: usize,
+    },
+    /// More characters than its route allows.
+    LongerThanAllowed {
+        /// The most allowed.
+        chars_max: usize,
+    },
+    /// Not of the form that its route asks for.
+    WrongForm(KeyForm),
     /// A space, a control character or anything outside ASCII.
     NotVisibleAscii,
     /// A quoted string that RFC 9651 does not allow, or a stray quote.
@@ -209,6 +282,16 @@ pub enum KeyInvalid {
 impl fmt::Display for KeyInvalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::TooShort { chars_min } => {
+                return write!(f, "the key has fewer than {chars_min} characters");
+            }
+            Self::LongerThanAllowed { chars_max } => {
+                return write!(f, "the key has more than {chars_max} characters");
+            }
+            Self::WrongForm(KeyForm::Any) => "the key has another form than this route asks for",
+            Self::WrongForm(KeyForm::Uuid) => "the key is not a UUID",
+            Self::WrongForm(KeyForm::UuidV4) => "the key is not a UUID of version 4",
+            Self::WrongForm(KeyForm::Timed) => "the key is neither a UUIDv7 nor a ULID",
             Self::Empty => "the key is empty",
             Self::TooLong => "the key is longer than 255 characters",
             Self::NotVisibleAscii => "the key has a character that is not visible ASCII",

@@ -15,6 +15,7 @@ pub mod intent;
 pub mod key;
 pub mod outcome;
 pub mod problem;
+pub mod profile;
 pub mod record;
 pub mod refusal;
 pub mod retry;

@@ -158,6 +158,10 @@ pub struct Policy {
     pub on_panic: OnPanic,
     /// How statuses are read (O4).
     pub statuses: Statuses,
+    /// Statuses that the route calls final whatever [`Policy::statuses`] says.
+    pub final_statuses: StatusSet,
+    /// Statuses that the route calls proof that nothing happened, by its own word (L5).
+    pub released_statuses: StatusSet,
     /// What becomes of `Set-Cookie` (O2).
     pub cookies: Cookies,
     /// How many bytes of an answer are kept (O7).
@@ -173,6 +177,49 @@ pub enum OnPanic {
     Doubt,
     /// The 500 that the caller gets is the outcome.
     Final,
+}
+
+/// A set of status codes between 100 and 599, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatusSet([u64; 8]);
+
+impl StatusSet {
+    /// No status.
+    pub const NONE: Self = Self([0; 8]);
+
+    /// The set with `first` to `last` in it as well; codes outside 100 to 599 are none and are left out.
+    #[must_use]
+    pub const fn with(mut self, first: u16, last: u16) -> Self {
+        let mut status = first;
+        while status <= last && status <= 599 {
+            if let Some((word, bit)) = Self::place(status)
+                && let Some((_, rest)) = self.0.split_at_mut_checked(word)
+                && let Some(bits) = rest.first_mut()
+            {
+                *bits |= bit;
+            }
+            status += 1;
+        }
+        self
+    }
+
+    /// Whether a status is in it.
+    #[must_use]
+    pub fn contains(&self, status: u16) -> bool {
+        Self::place(status)
+            .and_then(|(word, bit)| self.0.get(word).map(|bits| bits & bit != 0))
+            .unwrap_or(false)
+    }
+
+    const fn place(status: u16) -> Option<(usize, u64)> {
+        match status {
+            100..=599 => {
+                let index = (status - 100) as usize;
+                Some((index / 64, 1 << (index % 64)))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// How an answer's status is read (O4).
@@ -214,6 +261,8 @@ impl Policy {
             on_mismatch: OnMismatch::Refuse,
             on_panic: OnPanic::Doubt,
             statuses: Statuses::Handler,
+            final_statuses: StatusSet::NONE,
+            released_statuses: StatusSet::NONE,
             cookies: Cookies::Drop,
             outcome_bytes_max: 1024 * 1024,
             request_bytes_max: 16 * 1024 * 1024,
@@ -237,11 +286,17 @@ impl Policy {
     ///
     /// `consumed` is the answer's `Idempotency-Key-Consumed`, which outranks every status: the origin itself says which.
     #[must_use]
-    pub const fn finality(&self, status: u16, consumed: Option<bool>) -> Finality {
+    pub fn finality(&self, status: u16, consumed: Option<bool>) -> Finality {
         match consumed {
             Some(true) => return Finality::Final,
             Some(false) => return Finality::Released(Untouched::NotConsumed),
             None => {}
+        }
+        if self.final_statuses.contains(status) {
+            return Finality::Final;
+        }
+        if self.released_statuses.contains(status) {
+            return Finality::Released(Untouched::Declined(status));
         }
         match (self.statuses, status) {
             (_, 401 | 403 | 407 | 425 | 429) | (Statuses::Handler, 408 | 421) => {
