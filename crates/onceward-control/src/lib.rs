@@ -10,7 +10,6 @@ mod door;
 mod gate;
 mod limits;
 mod present;
-mod problem_page;
 mod refused;
 mod routes;
 mod serve;
@@ -20,7 +19,6 @@ pub mod wire;
 
 pub use control::Control;
 pub use door::{DoorError, Reach, TcpDoor, UnixDoor};
-pub use problem_page::problem_page;
 pub use serve::{serve_tcp, serve_unix};
 pub use status::effect_status;
 pub use token::{Token, TokenInvalid};

@@ -14,6 +14,7 @@ pub mod header;
 pub mod intent;
 pub mod key;
 pub mod outcome;
+pub mod precondition;
 pub mod problem;
 pub mod profile;
 pub mod record;

@@ -91,6 +91,8 @@ pub enum Untouched {
     NotConsumed,
     /// The origin answered with a status that says that it did not act (O4).
     Declined(u16),
+    /// The client's `Intent-Expires-At` had passed when its turn came (F5).
+    IntentExpired,
     /// The handler said so, or its transaction rolled back.
     HandlerSaidSo,
 }
@@ -110,6 +112,7 @@ impl Untouched {
             Self::GoAwayBelow => "goaway-below",
             Self::NotConsumed => "not-consumed",
             Self::Declined(_) => "declined",
+            Self::IntentExpired => "intent-expired",
             Self::HandlerSaidSo => "handler-said-so",
         }
     }

@@ -1,5 +1,9 @@
 //! Refusals on the wire: RFC 9457 problem details as JSON, Markdown for agents, and HTML for browsers (C3).
 
+mod page;
+
+pub use page::page;
+
 use alloc::{borrow::ToOwned, format, string::String};
 
 use crate::{

@@ -6,6 +6,7 @@ use crate::{
     header::IntentStatus,
     key::KeyInvalid,
     outcome::Untouched,
+    precondition::{PreconditionInvalid, Snapshot},
     record::{Denial, DoubtReason},
     time::Timestamp,
 };
@@ -72,6 +73,19 @@ pub enum Refusal {
     IntentUnrepresentable,
     /// The intent's time has passed (F5).
     IntentExpired,
+    /// A write came in TLS early data, which can be replayed (P1; RFC 8470, 5.2).
+    TooEarly,
+    /// The route asks for a precondition and there is none (P2; RFC 6585, 3).
+    PreconditionRequired,
+    /// A precondition cannot be read (P2).
+    PreconditionInvalid(PreconditionInvalid),
+    /// A precondition does not hold (P2; RFC 9110, 15.5.13).
+    PreconditionFailed,
+    /// The data changed since the client read it (P2).
+    SnapshotStale {
+        /// What is current, where the resource has snapshots.
+        current: Option<Snapshot>,
+    },
 }
 
 /// What is known about an effect in doubt.
@@ -227,6 +241,16 @@ problem_types! {
         "Send the number as a string.";
     Self::IntentExpired => "intent-expired", 400, "The intent's time has passed", NewKey,
         "Decide again whether the action is wanted, and send it with a later Intent-Expires-At.";
+    Self::TooEarly => "too-early", 425, "A write in early data can be replayed", SameKey,
+        "Finish the TLS handshake, then send the same request with the same key.";
+    Self::PreconditionRequired => "precondition-required", 428, "This write needs a precondition", NewKey,
+        "Read the resource, and send what it said in If-Match, If-Unmodified-Since or Precondition-Snapshot.";
+    Self::PreconditionInvalid(_) => "precondition-invalid", 400, "A precondition cannot be read", NewKey,
+        "Send the value of ETag or Snapshot as it was received.";
+    Self::PreconditionFailed => "precondition-failed", 412, "The resource changed since it was read", NewKey,
+        "Read the resource again, decide again, and send the write with a new key.";
+    Self::SnapshotStale { .. } => "snapshot-stale", 409, "The data changed since it was read", NewKey,
+        "Read again, decide again, and send the write with a new key.";
 }
 
 impl Refusal {
@@ -252,7 +276,12 @@ impl Refusal {
             | Self::Overloaded { .. }
             | Self::IntentMismatch
             | Self::IntentUnrepresentable
-            | Self::IntentExpired => Effect::None,
+            | Self::IntentExpired
+            | Self::TooEarly
+            | Self::PreconditionRequired
+            | Self::PreconditionInvalid(_)
+            | Self::PreconditionFailed
+            | Self::SnapshotStale { .. } => Effect::None,
         }
     }
 
@@ -286,7 +315,12 @@ impl Refusal {
             | Self::StoreUnavailable { .. }
             | Self::UpstreamUnreachable(_)
             | Self::Overloaded { .. }
-            | Self::IntentUnrepresentable => None,
+            | Self::IntentUnrepresentable
+            | Self::TooEarly
+            | Self::PreconditionRequired
+            | Self::PreconditionInvalid(_)
+            | Self::PreconditionFailed
+            | Self::SnapshotStale { .. } => None,
         }
     }
 
@@ -314,7 +348,12 @@ impl Refusal {
             | Self::UpstreamUnreachable(_)
             | Self::IntentMismatch
             | Self::IntentUnrepresentable
-            | Self::IntentExpired => None,
+            | Self::IntentExpired
+            | Self::TooEarly
+            | Self::PreconditionRequired
+            | Self::PreconditionInvalid(_)
+            | Self::PreconditionFailed
+            | Self::SnapshotStale { .. } => None,
         }
     }
 
@@ -379,6 +418,21 @@ impl fmt::Display for Refusal {
                 f.write_str("a number of the body has more digits than a double carries")
             }
             Self::IntentExpired => f.write_str("Intent-Expires-At has passed; nothing was sent"),
+            Self::TooEarly => f.write_str("it came in TLS early data; nothing was sent on"),
+            Self::PreconditionRequired => f.write_str("the request has no precondition"),
+            Self::PreconditionInvalid(invalid) => write!(f, "{invalid}"),
+            Self::PreconditionFailed => {
+                f.write_str("the resource is not in the state that the request names")
+            }
+            Self::SnapshotStale { current: Some(current) } => {
+                write!(
+                    f,
+                    "the data changed since the snapshot that the request names; current is `{current}`"
+                )
+            }
+            Self::SnapshotStale { current: None } => {
+                f.write_str("the data changed since the snapshot that the request names")
+            }
         }
     }
 }
@@ -413,6 +467,7 @@ fn fmt_untouched(proof: Untouched, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Untouched::GoAwayBelow => f.write_str("the site went away before it took the request"),
         Untouched::NotConsumed => f.write_str("the site says that it did not consume the key"),
         Untouched::Declined(status) => write!(f, "the site declined with {status}"),
+        Untouched::IntentExpired => f.write_str("the intent's time had passed"),
         Untouched::HandlerSaidSo => f.write_str("the handler says that nothing happened"),
     }
 }

@@ -24,6 +24,7 @@ use tower_service::Service;
 
 use crate::{
     body::{BodyError, RequestBody, ResponseBody},
+    json_rpc::Field,
     testimony::Testimony,
 };
 
@@ -38,6 +39,8 @@ pub(crate) struct Reading {
     pub(crate) sent_at: Timestamp,
     /// Where the inner service's error goes, for the problem that its caller gets.
     pub(crate) cause: Arc<OnceLock<String>>,
+    /// What is kept beside the answer's fields for its replays.
+    pub(crate) note: Option<Field>,
 }
 
 /// Calls `inner` once.
@@ -131,6 +134,7 @@ impl Recording {
                 is_kept(name.as_str(), cookies) && !named.iter().any(|named| named == name.as_str())
             })
             .map(|(name, value)| (name.as_str().into(), value.as_bytes().to_vec()))
+            .chain(reading.note.clone())
             .collect();
         let has_content = reading.method != Method::HEAD
             && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -177,9 +181,7 @@ impl Recording {
     /// Whether the answer cannot be held back: a stream of events, or too large to be kept.
     fn flows(&self) -> bool {
         let content_type = self.head.headers.get(header::CONTENT_TYPE);
-        let essence = content_type.and_then(|value| value.as_bytes().split(|byte| *byte == b';').next());
-        let events = essence.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"));
-        events || self.digest.is_some()
+        content_type.is_some_and(|value| is_event_stream(value.as_bytes())) || self.digest.is_some()
     }
 
     fn take(&mut self, frame: &Frame<Bytes>) {
@@ -263,6 +265,12 @@ impl Recording {
             sent_at: self.sent_at,
         }
     }
+}
+
+/// Whether a `Content-Type` is that of events.
+pub(crate) fn is_event_stream(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 async fn step<C>(body: &mut Pin<Box<C>>) -> Step

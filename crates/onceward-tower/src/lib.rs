@@ -4,6 +4,8 @@
 //! which requests are guarded and how; the engine does the rest; [`Testimony`] says what a failed inner service proves.
 
 mod body;
+mod budget;
+mod coding;
 mod execute;
 mod json_rpc;
 mod layer;

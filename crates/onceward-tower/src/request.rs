@@ -1,22 +1,24 @@
 //! Reads a guarded request to its end and makes an engine call of it (S6, O10, F3).
 
-use std::io::Read;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
 use onceward_core::{
     actor::Scope,
     fingerprint::{Equality, Fingerprint, Request, Version},
-    key::{Carriers, KeyInvalid},
+    key::KeyInvalid,
     refusal::Refusal,
     secret::Secret,
 };
 use onceward_engine::{Call, Trace};
 
 use crate::{
-    body::BodyError,
+    body::{BodyError, RequestBody},
+    budget::{Budget, Share},
+    coding::{codings, decoded},
     rules::{Plan, Unreadable},
 };
 
@@ -28,54 +30,88 @@ const EFFECT_CHARS_MAX: usize = 512;
 
 /// A request body that was read to its end.
 pub(crate) struct WholeBody {
-    pub(crate) content: Bytes,
-    pub(crate) trailers: Option<HeaderMap>,
+    content: Bytes,
+    codings: Vec<String>,
+    /// The content without its encoding; `None` where that cannot be undone within the limit.
+    plain: Option<Bytes>,
+    trailers: Option<HeaderMap>,
 }
 
 impl WholeBody {
-    /// Reads all of it before anything is claimed, up to the limit.
-    pub(crate) async fn read<B>(body: B, bytes_max: usize, carriers: &Carriers) -> Result<Self, Refusal>
+    /// Reads all of it before anything is claimed, up to the policy's limit, with a share of the budget for as long as anything of
+    /// it is in memory.
+    pub(crate) async fn read<B>(head: &Parts, body: B, plan: &Plan, budget: &Budget) -> Result<Self, Refusal>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BodyError>,
     {
-        let mut body = std::pin::pin!(body);
-        if body.size_hint().lower() > bytes_max as u64 {
-            return Err(Refusal::BodyTooLarge { bytes_max });
-        }
-        let mut first: Option<Bytes> = None;
-        let mut rest = BytesMut::new();
-        let mut trailers = None;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| {
-                tracing::debug!(error = &*error.into() as &dyn std::error::Error, "request body broke off");
-                Refusal::BodyIncomplete
-            })?;
-            match frame.into_data() {
-                Ok(data) => {
-                    let read = first.as_ref().map_or(0, Bytes::len) + rest.len();
-                    if read + data.len() > bytes_max {
-                        return Err(Refusal::BodyTooLarge { bytes_max });
-                    }
-                    match &first {
-                        None => first = Some(data),
-                        Some(_) => rest.extend_from_slice(&data),
-                    }
-                }
-                Err(frame) => trailers = frame.into_trailers().ok(),
-            }
-        }
+        let bytes_max = plan.policy.request_bytes_max;
+        let mut share = budget.share();
+        let (content, trailers) = read(body, bytes_max, &mut share).await?;
         let trailing = trailers.iter().flatten().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        if !matches!(carriers.read(trailing), Ok(None)) {
+        if !matches!(plan.carriers.read(trailing), Ok(None)) {
             return Err(Refusal::KeyInvalid(KeyInvalid::InTrailer));
         }
-        let content = match first {
-            Some(first) if rest.is_empty() => first,
-            Some(first) => Bytes::from([&first[..], &rest[..]].concat()),
-            None => Bytes::new(),
+        let lines = head.headers.get_all(header::CONTENT_ENCODING).iter();
+        let codings = codings(lines.map(HeaderValue::as_bytes));
+        let plain = (!codings.is_empty()).then(|| decoded(&codings, &content, bytes_max));
+        // Decoding does not yield, so that before its share is taken there is one such content a thread.
+        if let Some(Some(plain)) = &plain {
+            share.grow(content.len() + plain.len())?;
+        }
+        let share = Arc::new(share);
+        let content = share.hold(content);
+        let plain = match plain {
+            Some(decoded) => decoded.map(|plain| share.hold(plain.into())),
+            None => Some(content.clone()),
         };
-        Ok(Self { content, trailers })
+        Ok(Self { content, codings, plain, trailers })
     }
+
+    /// The body for the inner service.
+    pub(crate) fn into_request_body<B>(self) -> RequestBody<B> {
+        RequestBody::whole(self.content, self.trailers)
+    }
+}
+
+async fn read<B>(body: B, bytes_max: usize, share: &mut Share) -> Result<(Bytes, Option<HeaderMap>), Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BodyError>,
+{
+    let mut body = std::pin::pin!(body);
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(Refusal::BodyTooLarge { bytes_max });
+    }
+    let mut first: Option<Bytes> = None;
+    let mut rest = BytesMut::new();
+    let mut trailers = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            tracing::debug!(error = &*error.into() as &dyn std::error::Error, "request body broke off");
+            Refusal::BodyIncomplete
+        })?;
+        match frame.into_data() {
+            Ok(data) => {
+                let len = first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len();
+                if len > bytes_max {
+                    return Err(Refusal::BodyTooLarge { bytes_max });
+                }
+                share.grow(len)?;
+                match &first {
+                    None => first = Some(data),
+                    Some(_) => rest.extend_from_slice(&data),
+                }
+            }
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    let content = match first {
+        Some(first) if rest.is_empty() => first,
+        Some(first) => Bytes::from([&first[..], &rest[..]].concat()),
+        None => Bytes::new(),
+    };
+    Ok((content, trailers))
 }
 
 /// Makes an engine call of a plan, a head and a body.
@@ -130,14 +166,14 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn new(plan: &Plan, head: &Parts, content: &Bytes) -> Self {
-        let codings = codings(&head.headers);
+    pub(crate) fn new(plan: &Plan, head: &Parts, body: &WholeBody) -> Self {
         let media_type = head.headers.get(header::CONTENT_TYPE);
         let mut media_type = media_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let content = decoded(&codings, content, plan.policy.request_bytes_max).unwrap_or_else(|| {
+        let content = body.plain.clone().unwrap_or_else(|| {
             // Encoded content has no canonical form, and is not what the same bytes are without their encoding.
-            media_type = Some(format!("{}, {}", media_type.take().unwrap_or_default(), codings.join(", ")));
-            content.clone()
+            media_type =
+                Some(format!("{}, {}", media_type.take().unwrap_or_default(), body.codings.join(", ")));
+            body.content.clone()
         });
         Self {
             scheme: plan.origin.as_ref().map(|origin| origin.scheme.clone()),
@@ -175,47 +211,6 @@ impl Asked {
         format!("{} {origin}{}", self.method, self.path).chars().take(EFFECT_CHARS_MAX).collect()
     }
 }
-
-/// Content codings of one request that are undone; nobody applies more than one.
-const CODINGS_MAX: usize = 4;
-
-/// The content codings in the order of their application (RFC 9110, 8.4), lower-case.
-fn codings(headers: &HeaderMap) -> Vec<String> {
-    let mut codings = Vec::new();
-    for value in headers.get_all(header::CONTENT_ENCODING) {
-        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
-        codings.extend(value.split(',').map(|coding| coding.trim().to_owned()));
-    }
-    codings.retain(|coding| coding != "identity");
-    codings
-}
-
-/// Undoes the codings, the last applied first; `None` where one is not known, or the content exceeds the limit.
-fn decoded(codings: &[String], content: &Bytes, bytes_max: usize) -> Option<Bytes> {
-    if codings.len() > CODINGS_MAX {
-        return None;
-    }
-    let mut content = content.clone();
-    for coding in codings.iter().rev() {
-        let reader: Box<dyn Read + '_> = match coding.as_str() {
-            "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(&content[..])),
-            "deflate" => Box::new(flate2::read::ZlibDecoder::new(&content[..])),
-            "br" => Box::new(brotli::Decompressor::new(&content[..], DECODER_BUFFER_BYTES)),
-            _ => return None,
-        };
-        let mut plain = Vec::new();
-        // One byte past the limit tells "too long" from "just fits".
-        let read = reader.take(bytes_max as u64 + 1).read_to_end(&mut plain);
-        if read.is_err() || plain.len() > bytes_max {
-            return None;
-        }
-        content = Bytes::from(plain);
-    }
-    Some(content)
-}
-
-/// Bytes that the Brotli decoder reads at once.
-const DECODER_BUFFER_BYTES: usize = 4_096;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const RUN_ID: HeaderName = HeaderName::from_static("x-agent-run-id");

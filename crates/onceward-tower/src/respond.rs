@@ -17,7 +17,11 @@ use onceward_core::{
 };
 use onceward_engine::{Ran, Standing};
 
-use crate::{body::ResponseBody, execute::consumed, json_rpc};
+use crate::{
+    body::ResponseBody,
+    execute::consumed,
+    json_rpc::{self, Calls},
+};
 
 /// How an adapter's own answers look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +56,8 @@ pub(crate) struct Asker {
     pub(crate) cause: Arc<OnceLock<String>>,
     /// Under which the effect is remembered.
     pub(crate) id: Option<LookupId>,
-    /// The id of a JSON-RPC call, which its answer repeats.
-    pub(crate) call_id: Option<Box<str>>,
+    /// The ids of JSON-RPC calls, which their answers repeat.
+    pub(crate) calls: Option<Calls>,
 }
 
 impl Asker {
@@ -69,7 +73,7 @@ impl Asker {
             key: None,
             cause: Arc::default(),
             id: None,
-            call_id: None,
+            calls: None,
         }
     }
 
@@ -110,14 +114,13 @@ impl Asker {
         Some(url)
     }
 
-    /// The outcome with this caller's own JSON-RPC id.
+    /// The outcome with this caller's own JSON-RPC ids.
     fn addressed(&self, mut outcome: Outcome) -> Outcome {
-        if let (Some(id), Content::Kept(content)) = (&self.call_id, &mut outcome.content)
-            && let Some(addressed) = json_rpc::with_id(content, id)
-        {
-            *content = addressed;
+        let note = json_rpc::take_note(&mut outcome);
+        match &self.calls {
+            Some(calls) => calls.addressed(note.as_deref(), outcome),
+            None => outcome,
         }
-        outcome
     }
 
     /// Turns a refusal into a response.

@@ -15,8 +15,9 @@ use tower_service::Service;
 
 use crate::{
     body::{BodyError, RequestBody, ResponseBody},
+    budget::Budget,
     execute::{Reading, execute},
-    json_rpc,
+    json_rpc::Calls,
     request::{self, Asked, WholeBody},
     respond::{Asker, Surface},
     rules::{Judgement, Plan, Rules},
@@ -37,11 +38,12 @@ pub struct Once<S, R> {
     engine: Engine,
     rules: R,
     surface: Arc<Surface>,
+    budget: Budget,
 }
 
 impl<S, R: Rules> Once<S, R> {
-    pub(crate) fn new(inner: S, engine: Engine, rules: R, surface: Arc<Surface>) -> Self {
-        Self { inner, engine, rules, surface }
+    pub(crate) fn new(inner: S, engine: Engine, rules: R, surface: Arc<Surface>, budget: Budget) -> Self {
+        Self { inner, engine, rules, surface, budget }
     }
 }
 
@@ -106,13 +108,13 @@ impl<S, R: Rules> Once<S, R> {
         C::Error: Into<BodyError>,
     {
         let policy = Arc::clone(&plan.policy);
-        let body = match WholeBody::read(body, policy.request_bytes_max, &plan.carriers).await {
+        let body = match WholeBody::read(&head, body, &plan, &self.budget).await {
             Ok(body) => body,
             Err(refusal) => return asker.refuse(&refusal),
         };
-        let asked = Asked::new(&plan, &head, &body.content);
+        let asked = Asked::new(&plan, &head, &body);
         let scope = self.rules.scope(&head, asked.content());
-        asker.call_id = json_rpc::id(asked.content());
+        asker.calls = Calls::of(asked.content());
         let call = match request::call(self.engine.secret(), plan, scope, &head, asked) {
             Ok(call) => call,
             Err(refusal) => return asker.refuse(&refusal),
@@ -120,11 +122,11 @@ impl<S, R: Rules> Once<S, R> {
         asker.effect = Some(call.effect.clone());
         asker.id = Some(call.id(self.engine.secret()));
         let (inner, engine, cause) = (self.inner, self.engine.clone(), Arc::clone(&asker.cause));
-        let running_policy = Arc::clone(&policy);
+        let (running_policy, note) = (Arc::clone(&policy), asker.calls.as_ref().and_then(Calls::note));
         let effect = move || {
             let policy = running_policy;
-            let reading = Reading { policy, method: head.method.clone(), sent_at: engine.now(), cause };
-            let mut request = Request::from_parts(head, RequestBody::whole(body.content, body.trailers));
+            let reading = Reading { policy, method: head.method.clone(), sent_at: engine.now(), cause, note };
+            let mut request = Request::from_parts(head, body.into_request_body());
             request.extensions_mut().insert(Guarded);
             execute(inner, request, reading)
         };

@@ -10,7 +10,9 @@ use http::{
 };
 use onceward_core::problem::Form;
 
-use crate::{problem_page::problem_page, refused::Refused};
+use onceward_core::problem;
+
+use crate::refused::Refused;
 
 /// The page behind a problem's `type`: for browsers as HTML, for everybody else as it was written.
 pub(super) async fn problem(
@@ -18,7 +20,7 @@ pub(super) async fn problem(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let Ok(Path(slug)) = slug else { return Err(Refused::PathUnknown) };
-    let page = problem_page(&slug).ok_or(Refused::PathUnknown)?;
+    let page = problem::page(&slug).ok_or(Refused::PathUnknown)?;
     let accept: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let (form, text) = match Form::accepted((!accept.is_empty()).then(|| accept.join(",")).as_deref()) {
         Form::Html => (Form::Html, html(&slug, page)),

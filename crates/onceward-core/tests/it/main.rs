@@ -9,6 +9,7 @@ mod header;
 mod intent;
 mod key;
 mod outcome;
+mod precondition;
 mod problem;
 mod properties;
 mod record;

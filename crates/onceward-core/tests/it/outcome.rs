@@ -181,6 +181,7 @@ fn each_proof_has_a_name_of_its_own() {
         (Untouched::GoAwayBelow, "goaway-below"),
         (Untouched::NotConsumed, "not-consumed"),
         (Untouched::Declined(401), "declined"),
+        (Untouched::IntentExpired, "intent-expired"),
         (Untouched::HandlerSaidSo, "handler-said-so"),
     ];
     for (proof, name) in names {

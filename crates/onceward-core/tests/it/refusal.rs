@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use onceward_core::key::KeyInvalid;
 use onceward_core::outcome::Untouched;
+use onceward_core::precondition::{PreconditionInvalid, Snapshot};
 use onceward_core::record::{Denial, DoubtReason};
 use onceward_core::refusal::{Doubt, Effect, PROBLEM_SLUGS, Refusal, Retry, Told};
 use onceward_core::time::Timestamp;
@@ -68,6 +69,11 @@ pub(crate) fn refusal(name: &str) -> Refusal {
         "intent-mismatch" => Refusal::IntentMismatch,
         "intent-unrepresentable" => Refusal::IntentUnrepresentable,
         "intent-expired" => Refusal::IntentExpired,
+        "too-early" => Refusal::TooEarly,
+        "precondition-required" => Refusal::PreconditionRequired,
+        "precondition-invalid" => Refusal::PreconditionInvalid(PreconditionInvalid::Tag),
+        "precondition-failed" => Refusal::PreconditionFailed,
+        "snapshot-stale" => Refusal::SnapshotStale { current: Some(Snapshot::Version(18)) },
         other => panic!("unknown refusal {other}"),
     }
 }
@@ -167,6 +173,7 @@ fn each_text_is_a_fragment_of_its_own() {
         Untouched::GoAwayBelow,
         Untouched::NotConsumed,
         Untouched::Declined(425),
+        Untouched::IntentExpired,
         Untouched::HandlerSaidSo,
     ];
     let doubts = doubts.map(|reason| {

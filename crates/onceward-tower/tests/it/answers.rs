@@ -173,17 +173,3 @@ async fn a_status_that_browsers_repeat_never_passes_whatever_the_origin_says_bes
         }
     }
 }
-
-// covers: B2
-#[tokio::test(start_paused = true)]
-async fn a_replay_of_a_json_rpc_call_carries_the_repeats_own_id() {
-    let answer = r#"{"jsonrpc":"2.0","result":{"order":1},"id":7}"#;
-    let guarded = World::start().await.guard(
-        Keyed::by(Policy::forward_proxy()),
-        site(move |_| async move { Ok(response(200, &[], text(answer))) }),
-    );
-    ask(&guarded, post("k", r#"{"jsonrpc":"2.0","id":7,"method":"pay"}"#)).await;
-    let repeated = ask(&guarded, post("k", r#"{"jsonrpc":"2.0","id":"8a","method":"pay"}"#)).await;
-    let content = r#"{\"jsonrpc\":\"2.0\",\"result\":{\"order\":1},\"id\":\"8a\"}"#;
-    assert_eq!(repeated, format!("200\n{}\n{content}", replayed(0)));
-}

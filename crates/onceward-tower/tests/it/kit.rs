@@ -165,9 +165,18 @@ impl World {
     }
 
     pub(crate) fn guard_with(&self, cors: Cors, rules: Keyed, site: Site) -> Guarded {
+        self.layer(cors, rules).layer(site)
+    }
+
+    /// A guard whose bodies share `bytes_max` of memory.
+    pub(crate) fn guard_holding(&self, bytes_max: usize, rules: Keyed, site: Site) -> Guarded {
+        self.layer(Cors::Closed, rules).request_bytes_held_max(bytes_max).layer(site)
+    }
+
+    fn layer(&self, cors: Cors, rules: Keyed) -> OnceLayer<Keyed> {
         let surface =
             Surface { type_base: "https://onceward.example/problems/".to_owned(), status_base: None, cors };
-        OnceLayer::new(self.engine.clone(), rules, surface).layer(site)
+        OnceLayer::new(self.engine.clone(), rules, surface)
     }
 
     /// How many keys are remembered, claimed ones among them.

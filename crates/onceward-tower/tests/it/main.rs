@@ -3,8 +3,10 @@
 #![cfg(test)]
 
 mod answers;
+mod budget;
 mod callers;
 mod equality;
+mod json_rpc;
 mod kit;
 mod quiet;
 mod refusals;

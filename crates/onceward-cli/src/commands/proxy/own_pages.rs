@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Full};
-use onceward_control::{effect_status, problem_page};
+use onceward_control::effect_status;
+use onceward_core::problem;
 use onceward_core::problem::Form;
 use onceward_engine::Engine;
 use onceward_proxy::server::{OwnPage, ProxyBody};
@@ -28,7 +29,7 @@ async fn answer(engine: &Engine, request: &Parts) -> Response<ProxyBody> {
         return page(StatusCode::METHOD_NOT_ALLOWED, Form::Markdown.content_type(), NOTHING.to_owned());
     }
     let path = request.uri.path();
-    if let Some(page_of_problem) = path.strip_prefix("/problems/").and_then(problem_page) {
+    if let Some(page_of_problem) = path.strip_prefix("/problems/").and_then(problem::page) {
         return page(StatusCode::OK, Form::Markdown.content_type(), page_of_problem.to_owned());
     }
     if let Some(id) = path.strip_prefix("/effects/") {

@@ -1,12 +1,12 @@
 //! The pages behind the `type` of each problem (C3), embedded so that a running program can always explain itself.
 
-use onceward_core::refusal::PROBLEM_SLUGS;
+use crate::refusal::PROBLEM_SLUGS;
 
 macro_rules! pages {
     ($($slug:literal),+ $(,)?) => {
         /// Slug and page, in the order of [`PROBLEM_SLUGS`]. A page that is missing fails the build.
         const PAGES: &[(&str, &str)] =
-            &[$(($slug, include_str!(concat!("../../../docs/problems/", $slug, ".md")))),+];
+            &[$(($slug, include_str!(concat!("../../../../docs/problems/", $slug, ".md")))),+];
     };
 }
 
@@ -32,6 +32,11 @@ pages![
     "intent-mismatch",
     "intent-unrepresentable",
     "intent-expired",
+    "too-early",
+    "precondition-required",
+    "precondition-invalid",
+    "precondition-failed",
+    "snapshot-stale",
 ];
 
 /// A problem type that core defines and this table lacks must not ship without its page.
@@ -39,12 +44,14 @@ const _: () = assert!(PAGES.len() == PROBLEM_SLUGS.len(), "a problem type has no
 
 /// The page of a problem type, in Markdown; `None` where there is no such type.
 #[must_use]
-pub fn problem_page(slug: &str) -> Option<&'static str> {
+pub fn page(slug: &str) -> Option<&'static str> {
     PAGES.iter().find(|(known, _)| *known == slug).map(|(_, page)| *page)
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     // covers: C3
