@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { launch } from './lib/browser.mjs';
 import { Installation } from './lib/proxy.mjs';
 import { judge, judgeLedger } from './lib/judge.mjs';
+import { Outside } from './lib/outside.mjs';
 import { table } from './lib/report.mjs';
 import { Shop } from './lib/shop.mjs';
 import { Stage } from './lib/stage.mjs';
@@ -42,7 +43,8 @@ const scenarios = SCENARIOS.filter(({ name }) => name.includes(options.only ?? '
 if (scenarios.length === 0) throw new Error(`no scenario's name contains ${JSON.stringify(options.only)}`);
 const shop = await Shop.start();
 const installation = options['without-proxy'] ? null : new Installation(shop.ca_file);
-const launchAnother = () => launch(installation ? [shop.spki, installation.spki] : [shop.spki]);
+const spkis = installation ? [shop.spki, installation.spki] : [shop.spki];
+const launchAnother = () => launch(spkis);
 const browser = await launchAnother();
 
 /** @type {Row[]} */
@@ -69,16 +71,7 @@ async function playRow(scenario) {
   const row = { scenario: scenario.name, without: null, with: null, wall_ms: 0, failures: [] };
   try {
     if (scenario.without !== undefined) row.without = await playUnprotected(scenario);
-    if (installation) {
-      const proxy = await installation.startProxy(scenario.crash_at);
-      try {
-        row.with = await playColumn(scenario, proxy);
-      } catch (error) {
-        throw new Error(`${error}\nthe proxy's last words: ${proxy.output}`, { cause: error });
-      } finally {
-        await proxy.kill();
-      }
-    }
+    if (installation) row.with = await playProtected(scenario, installation);
     row.failures.push(...judge(scenario, row));
   } catch (error) {
     row.failures.push(String(error));
@@ -103,13 +96,35 @@ async function playUnprotected(scenario) {
 
 /**
  * @param {import('./scenarios.mjs').Scenario} scenario
- * @param {import('./lib/proxy.mjs').ForwardProxy | null} proxy
+ * @param {Installation} installation
  * @returns {Promise<Column>}
  */
-async function playColumn(scenario, proxy) {
+async function playProtected(scenario, installation) {
+  const outside = scenario.outside ? await Outside.start() : null;
+  try {
+    const proxy = await installation.startProxy({ crash_at: scenario.crash_at, outside });
+    try {
+      return await playColumn(scenario, proxy, outside);
+    } catch (error) {
+      throw new Error(`${error}\nthe proxy's last words: ${proxy.output}`, { cause: error });
+    } finally {
+      await proxy.kill();
+    }
+  } finally {
+    outside?.stop();
+  }
+}
+
+/**
+ * @param {import('./scenarios.mjs').Scenario} scenario
+ * @param {import('./lib/proxy.mjs').ForwardProxy | null} proxy
+ * @param {Outside | null} [outside]
+ * @returns {Promise<Column>}
+ */
+async function playColumn(scenario, proxy, outside = null) {
   const ledger = await shop.reset();
   const { door = 'h1', fault = null, keyed = true } = scenario;
-  const stage = new Stage({ browser, launchAnother, shop, proxy, door, fault, keyed });
+  const stage = new Stage({ browser, launchAnother, shop, proxy, outside, spkis, door, fault, keyed });
   try {
     const view = await bounded(scenario.play(stage));
     await shop.idle();

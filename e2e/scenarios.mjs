@@ -2,6 +2,7 @@
 
 import * as agent from './lib/agent.mjs';
 import * as kills from './lib/kills.mjs';
+import { browserTalks } from './lib/own.mjs';
 
 /**
  * @typedef {object} Ending
@@ -15,6 +16,7 @@ import * as kills from './lib/kills.mjs';
  * @property {import('./lib/proxy.mjs').CrashPoint} [crash_at]
  * @property {true} [proxy_dies] so that the browser may see its own error page
  * @property {false} [keyed] the agent stamps no key
+ * @property {true} [outside] the proxy reaches every host but the shop's through a proxy that answers in their place
  * @property {(stage: import('./lib/stage.mjs').Stage) => Promise<import('./lib/browser.mjs').View>} play
  * @property {number} [without] bookings without the proxy; absent where there is nothing to compare
  * @property {Ending[]} with any of these endings with the proxy
@@ -99,4 +101,10 @@ const MEANING_OF_A_KEY = [
   { name: 'unkeyed traffic passes, HTTP/2 where offered', keyed: false, door: 'any', play: agent.browseAndOrderTwice, without: 2, with: ORDERED_TWICE },
 ];
 
-export const SCENARIOS = [...USERS_AND_AGENTS, ...UPSTREAM_CUTS, ...STATUSES, ...HTTP2, ...DYING_PROXY, ...MEANING_OF_A_KEY];
+/** @type {Scenario[]} */
+const OWN_TRAFFIC = [
+  // covers: K3, B6
+  { name: "Chromium's own traffic passes beside an order", outside: true, fault: BRISK_COMMIT, play: browserTalks, with: ORDERED },
+];
+
+export const SCENARIOS = [...USERS_AND_AGENTS, ...UPSTREAM_CUTS, ...STATUSES, ...HTTP2, ...DYING_PROXY, ...MEANING_OF_A_KEY, ...OWN_TRAFFIC];

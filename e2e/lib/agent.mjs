@@ -32,7 +32,11 @@ export async function doubleClickForRedirect(stage) {
 
 /** @param {Stage} stage @param {string} path @returns {Promise<View>} */
 async function doubleClickAt(stage, path) {
-  const { page, watch } = await stage.openShop(path);
+  return doubleClickIn(await stage.openShop(path));
+}
+
+/** @param {import('./stage.mjs').Tab} tab that shows a product */
+export async function doubleClickIn({ page, watch }) {
   await page.dblclick(BUY, { delay: CLICK_GAP_MS });
   return watch.view(PATIENCE_MS);
 }

@@ -12,6 +12,19 @@ const ARGS = [
 /** Debian's; where a system has none, Playwright looks for its own. */
 const CHROMIUM = '/usr/bin/chromium';
 
+/** Playwright's own switches that keep Chromium from asking for anything but what its pages ask for. */
+const SILENCERS = [
+  '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-default-apps', '--disable-extensions',
+  '--disable-component-extensions-with-background-pages', '--metrics-recording-only',
+];
+/** Of these two lists Chromium takes the last ones, not Playwright's, which turn the hints off and the accounts' first question. */
+const TALKATIVE_FEATURES = ['--enable-features=OptimizationHints', '--disable-features=SkipListAccountsWithoutGaiaCookies'];
+const TALKATIVE_ARGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', ...TALKATIVE_FEATURES,
+  // Updates are asked for after a second instead of minutes; hints without the consent that a person gives when signing in.
+  '--component-updater=fast-update,initial-delay=1', '--disable-checking-optimization-guide-user-permissions',
+];
+
 /**
  * Launches Chromium and makes it trust exactly these authorities.
  * @param {string[]} spkis
@@ -20,6 +33,30 @@ export function launch(spkis) {
   return chromium.launch({
     executablePath: existsSync(CHROMIUM) ? CHROMIUM : undefined,
     args: [...ARGS, `--ignore-certificate-errors-spki-list=${spkis.join(',')}`],
+  });
+}
+
+/**
+ * Launches Chromium as a person has it, with its background services. Those belong to the default profile and the browser's own proxy, not
+ * to the contexts that `launch` has.
+ * @param {object} parts
+ * @param {string} parts.profile_dir
+ * @param {string} parts.net_log_file receives what Chromium says of each exchange; whole once the context is closed
+ * @param {string[]} parts.spkis
+ * @param {string} parts.proxy_url
+ */
+export function launchTalkative({ profile_dir, net_log_file, spkis, proxy_url }) {
+  const debian = existsSync(CHROMIUM);
+  return chromium.launchPersistentContext(profile_dir, {
+    executablePath: debian ? CHROMIUM : undefined,
+    // Playwright's headless shell has no background services; its whole Chromium has.
+    channel: debian ? undefined : 'chromium',
+    proxy: { server: proxy_url, bypass: '<-loopback>' },
+    ignoreDefaultArgs: SILENCERS,
+    args: [
+      ...TALKATIVE_ARGS, `--ignore-certificate-errors-spki-list=${spkis.join(',')}`,
+      `--log-net-log=${net_log_file}`, '--net-log-capture-mode=Everything',
+    ],
   });
 }
 

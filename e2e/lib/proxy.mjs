@@ -1,9 +1,11 @@
 // The built binary, as an agent's operator would run it.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { Child } from './child.mjs';
 import { until } from './wait.mjs';
@@ -13,6 +15,8 @@ const BINARY = process.env.ONCEWARD_BIN ?? fileURLToPath(new URL('../../target/d
 const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('ONCEWARD_')));
 const START_MS_MAX = 15_000;
 const CRASH_MS_MAX = 10_000;
+/** The tenant under which the program proves a replay to itself. */
+const SELF_TEST = 'onceward-self-test';
 const LISTENING = /listening on http:\/\/127\.0\.0\.1:(\d+)/;
 
 /** @typedef {'before-claim' | 'after-claim' | 'after-commit' | 'after-store'} CrashPoint  where a build with the feature `crash-points` aborts */
@@ -33,15 +37,28 @@ export class Installation {
     this.spki = JSON.parse(shown).spki_sha256;
   }
 
-  /** Starts a proxy over a new, empty store. @param {CrashPoint} [crash_at] */
-  async startProxy(crash_at) {
+  /**
+   * Starts a proxy over a new, empty store.
+   * @param {object} [choice]
+   * @param {CrashPoint} [choice.crash_at]
+   * @param {import('./outside.mjs').Outside | null} [choice.outside] answers for every host but the shop's
+   */
+  async startProxy({ crash_at, outside } = {}) {
     this.#stores += 1;
-    const store = join(this.#dir, `effects-${this.#stores}.db`);
-    const proxy = new ForwardProxy([
-      '--state-dir', this.#dir, '--ca-dir', this.#dir, '--store', `sqlite:${store}`, '--upstream-ca', this.#upstream_ca,
-    ]);
+    const proxy = new ForwardProxy({
+      dir: this.#dir,
+      store: join(this.#dir, `effects-${this.#stores}.db`),
+      upstream: outside ? this.#through(outside) : ['--upstream-ca', this.#upstream_ca],
+    });
     await proxy.start(crash_at);
     return proxy;
+  }
+
+  /** @param {import('./outside.mjs').Outside} outside */
+  #through(outside) {
+    const upstream_ca = join(this.#dir, `upstream-ca-${this.#stores}.pem`);
+    writeFileSync(upstream_ca, readFileSync(this.#upstream_ca, 'utf8') + readFileSync(outside.ca_file, 'utf8'));
+    return ['--upstream-ca', upstream_ca, '--upstream-proxy', outside.url, '--no-proxy', 'localhost,127.0.0.1'];
   }
 
   /** Forgets the authority and the stores. */
@@ -52,14 +69,23 @@ export class Installation {
 
 /** One proxy: its store and its port outlive its process. */
 export class ForwardProxy {
-  #options;
+  #store;
+  #state_options;
+  #proxy_options;
   #port = 0;
   /** @type {Child | undefined} */
   #child;
 
-  /** @param {string[]} options */
-  constructor(options) {
-    this.#options = options;
+  /**
+   * @param {object} parts
+   * @param {string} parts.dir the state and the authority
+   * @param {string} parts.store
+   * @param {string[]} parts.upstream options that say how sites are reached
+   */
+  constructor({ dir, store, upstream }) {
+    this.#store = store;
+    this.#state_options = ['--state-dir', dir, '--store', `sqlite:${store}`];
+    this.#proxy_options = ['--ca-dir', dir, ...upstream];
   }
 
   get url() {
@@ -69,7 +95,7 @@ export class ForwardProxy {
   /** Starts, or starts again on the same store and the same port. @param {CrashPoint} [crash_at] */
   async start(crash_at) {
     const env = crash_at ? { ...ENV, ONCEWARD_CRASH_AT: crash_at } : ENV;
-    const args = ['proxy', '--listen', `127.0.0.1:${this.#port}`, '--control', '127.0.0.1:0', ...this.#options];
+    const args = ['proxy', '--listen', `127.0.0.1:${this.#port}`, '--control', '127.0.0.1:0', ...this.#state_options, ...this.#proxy_options];
     const child = new Child(BINARY, args, env);
     this.#child = child;
     const line = await until('the proxy listens', START_MS_MAX, () => {
@@ -77,6 +103,28 @@ export class ForwardProxy {
       return child.output.match(LISTENING);
     });
     this.#port = Number(line[1]);
+  }
+
+  /** What is remembered, without the record of the self-test at start. @returns {{ effect: string, state: string }[]} */
+  effects() {
+    const listed = JSON.parse(execFileSync(BINARY, ['effects', 'list', '--json', ...this.#state_options], { env: ENV, encoding: 'utf8' }));
+    return listed.effects
+      .filter((/** @type {{ tenant: string }} */ { tenant }) => tenant !== SELF_TEST)
+      .map((/** @type {{ effect: string, state: string }} */ { effect, state }) => ({ effect, state }));
+  }
+
+  /** The value of one metric; of a family with labels, the sum. @param {string} name @returns {Promise<number>} */
+  async metric(name) {
+    const lines = (await this.#metrics()).split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
+    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+  }
+
+  /** @returns {Promise<string>} */
+  #metrics() {
+    return new Promise((resolve, reject) => {
+      const request = http.get({ socketPath: `${this.#store}.control/socket`, path: '/metrics' }, (response) => resolve(text(response)));
+      request.on('error', reject);
+    });
   }
 
   /** Returns once the process has ended at its crash point. */

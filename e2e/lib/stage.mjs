@@ -35,15 +35,19 @@ export class Stage {
    * @param {() => Promise<Browser>} parts.launchAnother
    * @param {import('./shop.mjs').Shop} parts.shop
    * @param {import('./proxy.mjs').ForwardProxy | null} parts.proxy
+   * @param {import('./outside.mjs').Outside | null} parts.outside
+   * @param {string[]} parts.spkis of the authorities that a browser has to trust
    * @param {import('../shop/shop.mjs').Door} parts.door
    * @param {import('../shop/faults.mjs').Fault | null} parts.fault
    * @param {boolean} parts.keyed
    */
-  constructor({ browser, launchAnother, shop, proxy, door, fault, keyed }) {
+  constructor({ browser, launchAnother, shop, proxy, outside, spkis, door, fault, keyed }) {
     this.browser = browser;
     this.launchAnother = launchAnother;
     this.shop = shop;
     this.proxy = proxy;
+    this.outside = outside;
+    this.spkis = spkis;
     this.origin = shop.origin(door);
     this.fault = fault;
     this.keyed = keyed;

@@ -1,4 +1,4 @@
-// A throw-away certificate authority and one server certificate, made anew at each start of the shop.
+// A throw-away certificate authority and one server certificate, made anew at each start of a server.
 
 import { execFileSync } from 'node:child_process';
 import { X509Certificate, createHash } from 'node:crypto';
@@ -16,24 +16,26 @@ const VALID_DAYS = '2';
  */
 
 /**
- * Makes the authority and a leaf for `localhost` and `127.0.0.1`.
+ * Makes the authority and a leaf for these names.
  *
  * The chain carries the authority too: Chromium matches its `--ignore-certificate-errors-spki-list` only
  * against certificates that the server sends.
  *
  * @param {string} dir an existing directory that receives the files
+ * @param {string} holder whose certificates they are, for their subjects
+ * @param {string[]} names as in `subjectAltName`, such as `DNS:localhost`
  * @returns {Certificates}
  */
-export function makeCertificates(dir) {
+export function makeCertificates(dir, holder, names) {
   const at = (/** @type {string} */ name) => join(dir, name);
   const openssl = (/** @type {string[]} */ ...args) => execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
 
   openssl('req', '-x509', ...newKey, '-keyout', at('ca.key'), '-out', at('ca.pem'), '-days', VALID_DAYS,
-    '-subj', '/CN=onceward e2e shop CA', '-addext', 'keyUsage=critical,keyCertSign,cRLSign');
-  openssl('req', ...newKey, '-keyout', at('leaf.key'), '-out', at('leaf.csr'), '-subj', '/CN=onceward e2e shop');
+    '-subj', `/CN=onceward e2e ${holder} CA`, '-addext', 'keyUsage=critical,keyCertSign,cRLSign');
+  openssl('req', ...newKey, '-keyout', at('leaf.key'), '-out', at('leaf.csr'), '-subj', `/CN=onceward e2e ${holder}`);
   writeFileSync(at('leaf.ext'), [
-    'subjectAltName=DNS:localhost,IP:127.0.0.1',
+    `subjectAltName=${names.join(',')}`,
     'basicConstraints=critical,CA:false',
     'extendedKeyUsage=serverAuth',
   ].join('\n'));

@@ -28,7 +28,7 @@ import { Wire } from './wire.mjs';
  */
 
 const dir = process.argv[2];
-const certificates = makeCertificates(dir);
+const certificates = makeCertificates(dir, 'shop', ['DNS:localhost', 'IP:127.0.0.1']);
 const site = new Site(`${dir}/ledger.jsonl`);
 /** @type {Set<Wire>} */
 const wires = new Set();

@@ -27,7 +27,7 @@ const FORM_BYTES_MAX = 64 * 1024;
 const EVENTS = 3;
 const EVENT_GAP_MS = 50;
 /** A site must see none of these: the step's key and the credentials are the proxy's, and no site here opted in to keys. */
-const PRIVATE_HEADERS = ['x-idem-key', 'idempotency-key', 'proxy-authorization', 'proxy-connection'];
+export const PRIVATE_HEADERS = ['x-idem-key', 'idempotency-key', 'proxy-authorization', 'proxy-connection'];
 
 export class Site {
   #armed = new ArmedFault();

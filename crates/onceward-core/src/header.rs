@@ -12,6 +12,10 @@ pub mod name {
     pub const INTENT_STATUS: &str = "intent-status";
     /// Digest of what the client means to write (F5).
     pub const INTENT_SHA256: &str = "intent-sha256";
+    /// The state of the data that a write was decided upon (P2).
+    pub const PRECONDITION_SNAPSHOT: &str = "precondition-snapshot";
+    /// The fencing token that a guarded request runs under, for its origin (L2, L14).
+    pub const ONCEWARD_EPOCH: &str = "onceward-epoch";
     /// Until when the client means it (F5).
     pub const INTENT_EXPIRES_AT: &str = "intent-expires-at";
 }

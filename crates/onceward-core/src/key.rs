@@ -126,6 +126,11 @@ impl Carriers {
         Self::new(&["x-idem-key"])
     }
 
+    /// The names, the site's own first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|name| &**name)
+    }
+
     /// Whether `name` (lower-case) carries a key.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
@@ -199,6 +204,8 @@ pub enum KeyForm {
     UuidV4,
     /// One that carries its time of issue: a UUIDv7 or a ULID (K7).
     Timed,
+    /// ASCII letters, digits, `_`, `.`, `:` and `-`.
+    Word,
 }
 
 impl KeyRule {
@@ -222,6 +229,7 @@ impl KeyRule {
             KeyForm::Uuid => uuid_version(text).is_some(),
             KeyForm::UuidV4 => uuid_version(text) == Some(b'4'),
             KeyForm::Timed => key.issued_at().is_some(),
+            KeyForm::Word => text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte)),
         };
         if is_well_formed { Ok(()) } else { Err(KeyInvalid::WrongForm(self.form)) }
     }
@@ -277,6 +285,8 @@ pub enum KeyInvalid {
     InTrailer,
     /// Its time of issue is over five minutes ahead (K7).
     FromTheFuture,
+    /// Its time of issue travels in a field of its own, and that is missing or holds no date (C4).
+    Undated,
 }
 
 impl fmt::Display for KeyInvalid {
@@ -292,6 +302,7 @@ impl fmt::Display for KeyInvalid {
             Self::WrongForm(KeyForm::Uuid) => "the key is not a UUID",
             Self::WrongForm(KeyForm::UuidV4) => "the key is not a UUID of version 4",
             Self::WrongForm(KeyForm::Timed) => "the key is neither a UUIDv7 nor a ULID",
+            Self::WrongForm(KeyForm::Word) => "the key has other characters than letters, digits and `_.:-`",
             Self::Empty => "the key is empty",
             Self::TooLong => "the key is longer than 255 characters",
             Self::NotVisibleAscii => "the key has a character that is not visible ASCII",
@@ -304,6 +315,7 @@ impl fmt::Display for KeyInvalid {
             Self::Underscore => "the field's name has an underscore in place of a hyphen",
             Self::InTrailer => "the key came in a trailer",
             Self::FromTheFuture => "the key's time of issue is over five minutes in the future",
+            Self::Undated => "the field with the key's time of issue is missing or holds no HTTP date",
         })
     }
 }

@@ -165,6 +165,8 @@ pub struct Policy {
     pub final_statuses: StatusSet,
     /// Statuses that the route calls proof that nothing happened, by its own word (L5).
     pub released_statuses: StatusSet,
+    /// Statuses that leave open whether anything happened, where the route's contract would have a retry run again.
+    pub doubtful_statuses: StatusSet,
     /// What becomes of `Set-Cookie` (O2).
     pub cookies: Cookies,
     /// How many bytes of an answer are kept (O7).
@@ -266,6 +268,7 @@ impl Policy {
             statuses: Statuses::Handler,
             final_statuses: StatusSet::NONE,
             released_statuses: StatusSet::NONE,
+            doubtful_statuses: StatusSet::NONE,
             cookies: Cookies::Drop,
             outcome_bytes_max: 1024 * 1024,
             request_bytes_max: 16 * 1024 * 1024,
@@ -300,6 +303,9 @@ impl Policy {
         }
         if self.released_statuses.contains(status) {
             return Finality::Released(Untouched::Declined(status));
+        }
+        if self.doubtful_statuses.contains(status) {
+            return Finality::Doubtful(DoubtReason::AmbiguousStatus(status));
         }
         match (self.statuses, status) {
             (_, 401 | 403 | 407 | 425 | 429) | (Statuses::Handler, 408 | 421) => {

@@ -1,6 +1,7 @@
 //! Refusals on the wire: RFC 9457 problem details as JSON, Markdown for agents, and HTML for browsers (C3).
 
 mod page;
+mod shape;
 
 pub use page::page;
 
@@ -8,6 +9,7 @@ use alloc::{borrow::ToOwned, format, string::String};
 
 use crate::{
     key::Key,
+    profile::Manner,
     refusal::{Refusal, Retry, Told},
     time::Timestamp,
 };
@@ -131,13 +133,19 @@ fn thousandths(value: &str) -> u32 {
 }
 
 impl Problem<'_> {
-    /// Writes the problem in one form.
+    /// Writes the problem in one form, as onceward's own contract has it.
     #[must_use]
     pub fn render(&self, form: Form) -> String {
+        self.render_as(form, &Manner::ONCEWARD)
+    }
+
+    /// Writes the problem in one form, as a contract has it; [`Manner::content_type`] and [`Manner::status`] go with the text.
+    #[must_use]
+    pub fn render_as(&self, form: Form, manner: &Manner) -> String {
         match form {
-            Form::Json => self.json(),
-            Form::Markdown => self.markdown(),
-            Form::Html => self.html(),
+            Form::Json => self.shaped(manner),
+            Form::Markdown => self.markdown(manner),
+            Form::Html => self.html(manner),
         }
     }
 
@@ -157,24 +165,11 @@ impl Problem<'_> {
         format!("{who}{effect} was sent at {when}; its outcome is unknown. Do not submit again. {why}")
     }
 
-    fn json(&self) -> String {
-        let mut text = String::from("{");
-        for (index, (name, value)) in self.members().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            text.push_str(comma);
-            push_quoted(&mut text, name);
-            text.push(':');
-            value.push(&mut text);
-        }
-        text.push('}');
-        text
-    }
-
-    fn markdown(&self) -> String {
+    fn markdown(&self, manner: &Manner) -> String {
         let problem_type = self.refusal.problem_type();
         // A JSON string is a YAML double-quoted scalar, so no value can break out of the front matter.
         let mut text = String::from("---\n");
-        for (name, value) in self.members() {
+        for (name, value) in self.members(manner) {
             text.push_str(name);
             text.push_str(": ");
             value.push(&mut text);
@@ -190,10 +185,10 @@ impl Problem<'_> {
         text
     }
 
-    fn html(&self) -> String {
+    fn html(&self, manner: &Manner) -> String {
         let problem_type = self.refusal.problem_type();
         let mut rows = String::new();
-        for (name, value) in self.members() {
+        for (name, value) in self.members(manner) {
             let mut plain = String::new();
             value.push_plain(&mut plain);
             // A page that shows its key would put it into screenshots and prompts (K6); programs read it in the other forms.
@@ -222,13 +217,14 @@ impl Problem<'_> {
         text
     }
 
-    fn members(&self) -> impl Iterator<Item = (&'static str, Value)> {
+    /// The members of RFC 9457 and onceward's own, in their order.
+    fn members(&self, manner: &Manner) -> impl Iterator<Item = (&'static str, Value)> {
         let problem_type = self.refusal.problem_type();
         let retryable = problem_type.retry == Retry::SameKey;
         [
             ("type", Some(Value::Text(format!("{}{}", self.type_base, problem_type.slug)))),
             ("title", Some(Value::Text(problem_type.title.to_owned()))),
-            ("status", Some(Value::Number(u64::from(problem_type.status)))),
+            ("status", Some(Value::Number(u64::from(manner.status(self.refusal))))),
             ("detail", Some(Value::Text(self.detail()))),
             ("instance", Some(Value::Text(self.instance.to_owned()))),
             ("retryable", Some(Value::Bool(retryable))),

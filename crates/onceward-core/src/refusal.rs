@@ -67,6 +67,8 @@ pub enum Refusal {
         /// When to ask again.
         retry_after: Duration,
     },
+    /// The route asks for the intent's digest and there is none (F5).
+    IntentMissing,
     /// The digest sent and the body's differ (F5).
     IntentMismatch,
     /// The body holds a number that the digest's text cannot carry (F5).
@@ -235,6 +237,8 @@ problem_types! {
         "Nothing was sent. Send the same request with the same key.";
     Self::Overloaded { .. } => "overloaded", 503, "Too many requests at once", SameKey,
         "Wait, then send the same request with the same key.";
+    Self::IntentMissing => "intent-missing", 400, "This request must say what it means", NewKey,
+        "Send Intent-SHA256, the digest of the body's canonical text.";
     Self::IntentMismatch => "intent-mismatch", 422, "The intent's digest is not that of the body", NewKey,
         "Compute Intent-SHA256 over the body that is sent.";
     Self::IntentUnrepresentable => "intent-unrepresentable", 422, "A number cannot be carried by the intent's digest", NewKey,
@@ -274,6 +278,7 @@ impl Refusal {
             | Self::Cancelled
             | Self::UpstreamUnreachable(_)
             | Self::Overloaded { .. }
+            | Self::IntentMissing
             | Self::IntentMismatch
             | Self::IntentUnrepresentable
             | Self::IntentExpired
@@ -315,6 +320,7 @@ impl Refusal {
             | Self::StoreUnavailable { .. }
             | Self::UpstreamUnreachable(_)
             | Self::Overloaded { .. }
+            | Self::IntentMissing
             | Self::IntentUnrepresentable
             | Self::TooEarly
             | Self::PreconditionRequired
@@ -346,6 +352,7 @@ impl Refusal {
             | Self::HistoryLost
             | Self::RecordCorrupt
             | Self::UpstreamUnreachable(_)
+            | Self::IntentMissing
             | Self::IntentMismatch
             | Self::IntentUnrepresentable
             | Self::IntentExpired
@@ -413,6 +420,7 @@ impl fmt::Display for Refusal {
             Self::Overloaded { .. } => {
                 f.write_str("a limit on requests at once is reached; nothing was sent")
             }
+            Self::IntentMissing => f.write_str("the request has no Intent-SHA256"),
             Self::IntentMismatch => f.write_str("Intent-SHA256 differs from the digest of the body"),
             Self::IntentUnrepresentable => {
                 f.write_str("a number of the body has more digits than a double carries")

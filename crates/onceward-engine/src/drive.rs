@@ -21,6 +21,7 @@ use crate::{
     call::{Call, Effected, Ran, Standing},
     engine::{Engine, OVERLOAD_RETRY_AFTER},
     execution::Execution,
+    moment::{Moment, later},
     probe::Stage,
     seal::SealContext,
     waiters::Place,
@@ -32,7 +33,7 @@ const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
 /// When a caller that was told `in-progress` may try again.
 const PROGRESS_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a waiting duplicate sleeps at the most before it looks again: another process may end the first one and wakes nobody here.
+/// How long a waiting duplicate sleeps at the most before it looks again: an end in this process wakes it, one in another does not (W1).
 const WAIT_LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// How many fingerprint versions a call tries: one change of version is expected, a second in the middle of a call is not.
@@ -49,8 +50,8 @@ pub(crate) struct Drive {
 
 /// What a call comes to before anything runs.
 enum Arrival {
-    /// It may run, under this claim, made at `at` on the store's clock and sent at `sent_at` on ours (L12).
-    Execute { attempt: Attempt, at: Timestamp, sent_at: Instant },
+    /// It may run, under this claim, made at `at` on the store's clock and sent at `sent` on ours (L12).
+    Execute { attempt: Attempt, at: Timestamp, sent: Moment },
     /// The record answers.
     Stored { outcome: Option<Sealed>, age: Duration, drift: Drift },
     /// The record refuses.
@@ -67,7 +68,7 @@ impl Drive {
     pub(crate) async fn run<A, F, W>(self, effect: F, sender: oneshot::Sender<Ran<A>>)
     where
         A: Send + 'static,
-        F: FnOnce() -> W + Send + 'static,
+        F: FnOnce(Attempt) -> W + Send + 'static,
         W: Future<Output = Effected<A>> + Send + 'static,
     {
         let mut sender = sender;
@@ -80,8 +81,8 @@ impl Drive {
             }
         };
         match arrival {
-            Arrival::Execute { attempt, at, sent_at } => {
-                Execution::new(self, attempt, at, sent_at).run(effect, sender).await;
+            Arrival::Execute { attempt, at, sent } => {
+                Execution::new(self, attempt, at, sent).run(effect, sender).await;
             }
             Arrival::Stored { outcome, age, drift } => {
                 let ran = self.stored(outcome, age, drift, Told::Repeat);
@@ -113,13 +114,13 @@ impl Drive {
             if let Some(waking) = &mut waking {
                 waking.as_mut().enable();
             }
-            let sent_at = Instant::now();
-            let (decision, at) = match self.claim(attempt, fingerprint, sent_at).await {
+            let sent = Moment::now(&*self.engine.0.clock);
+            let (decision, at) = match self.claim(attempt, fingerprint, sent).await {
                 Ok(decided) => decided,
                 Err(refusal) => return Arrival::Refused(refusal),
             };
             let lease_left = match decision {
-                Decision::Execute(attempt) => return Arrival::Execute { attempt, at, sent_at },
+                Decision::Execute(attempt) => return Arrival::Execute { attempt, at, sent },
                 Decision::Replay { outcome, age, drift } => return Arrival::Stored { outcome, age, drift },
                 Decision::Compare(version) if compares < COMPARES_MAX => {
                     compares += 1;
@@ -190,7 +191,7 @@ impl Drive {
         &self,
         attempt: AttemptId,
         fingerprint: Fingerprint,
-        sent_at: Instant,
+        sent: Moment,
     ) -> Result<(Decision, Timestamp), Refusal> {
         let claim = Claim {
             id: self.id,
@@ -202,10 +203,12 @@ impl Drive {
             undated: self.call.undated,
         };
         // The holder's own deadline starts before the claim is sent (L12).
-        let usable_until = sent_at + usable(self.call.policy.lease);
-        let patience = usable_until.min(sent_at + self.engine.0.limits.store_time_max);
+        let usable = usable(self.call.policy.lease);
+        let patience = sent.on_timer(usable.min(self.engine.0.limits.store_time_max));
         match self.engine.0.records.claim(&claim, patience).await {
-            Ok(Reply::Decided { decision: Decision::Execute(_), .. }) if Instant::now() >= usable_until => {
+            Ok(Reply::Decided { decision: Decision::Execute(_), .. })
+                if sent.is_ago(usable, &*self.engine.0.clock) =>
+            {
                 self.disown(claim);
                 Err(store_unavailable(Effect::None))
             }
@@ -328,14 +331,6 @@ impl Drive {
         drop(sender.send(ran));
     }
 }
-
-/// A deadline that is as good as none where the time of a policy has no end.
-pub(crate) fn later(from: Instant, time: Duration) -> Instant {
-    from.checked_add(time).unwrap_or(from + FOREVER)
-}
-
-/// Longer than any process lives.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// How much of a lease its holder uses: it gives up before anybody else can think that it has (L12).
 pub(crate) fn usable(lease: Duration) -> Duration {

@@ -8,11 +8,12 @@ use std::{
 
 use onceward_core::{
     actor::{KeyTag, Label},
+    record::Attempt,
     refusal::{Effect, Refusal},
     secret::Secret,
     time::Timestamp,
 };
-use onceward_store::{AuditLog, Clock, Store, StoreError};
+use onceward_store::{AuditLog, Clock, Health, Store, StoreError};
 use tokio::{
     sync::{Semaphore, oneshot},
     time::{Instant, timeout},
@@ -44,7 +45,7 @@ pub struct Parts {
     pub audit_log: Arc<dyn AuditLog>,
     /// The deployment's secret.
     pub secret: Secret,
-    /// The store's clock.
+    /// A clock of the store's kind, which goes on while the machine sleeps: by it a holder gives up in time (L12).
     pub clock: Arc<dyn Clock>,
     /// The random source.
     pub entropy: Arc<dyn Entropy>,
@@ -106,8 +107,8 @@ impl Engine {
     /// When the store does not answer.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
         let Parts { store, audit_log, secret, clock, entropy, limits } = parts;
-        let kind = store.health().await?.kind;
-        let telemetry = Arc::new(Telemetry::default());
+        let Health { kind, tally, .. } = store.health().await?;
+        let telemetry = Arc::new(Telemetry::new(&tally));
         let ended = CancellationToken::new();
         let (audit, writing) = AuditQueue::new(Arc::clone(&audit_log), Arc::clone(&telemetry), ended.clone());
         let records = Records::new(store, kind, Arc::clone(&telemetry), limits.store_time_max);
@@ -138,14 +139,14 @@ impl Engine {
     /// Runs `effect` once for its key, or answers from what is remembered.
     ///
     /// `effect` is polled in a task of the engine's own and sees nothing of the caller's fate. It is called at most once, and only under
-    /// a durable claim.
+    /// a durable claim, the attempt of which it is handed: its epoch fences former holders off (L14).
     ///
     /// # Cancel safety
     /// Dropping the returned future abandons the answer, not the work.
     pub async fn run<A, F, W>(&self, call: Call, effect: F) -> Ran<A>
     where
         A: Send + 'static,
-        F: FnOnce() -> W + Send + 'static,
+        F: FnOnce(Attempt) -> W + Send + 'static,
         W: Future<Output = Effected<A>> + Send + 'static,
     {
         let overloaded = || Ran::Refused(Refusal::Overloaded { retry_after: OVERLOAD_RETRY_AFTER });

@@ -21,7 +21,8 @@ use tokio::{
 
 use crate::{
     call::{Effected, Ran, Standing, StreamEnd},
-    drive::{Described, Drive, later, store_unavailable, usable},
+    drive::{Described, Drive, store_unavailable, usable},
+    moment::Moment,
     probe::Stage,
 };
 
@@ -36,8 +37,8 @@ pub(crate) struct Execution {
     drive: Drive,
     attempt: Attempt,
     claimed_at: Timestamp,
-    /// When the claim was sent or earlier, on the monotonic clock (L12).
-    held_since: Instant,
+    /// When the claim was sent or earlier (L12).
+    held_since: Moment,
 }
 
 /// What came of holding the lease over a piece of work.
@@ -79,22 +80,21 @@ enum Settled {
 }
 
 impl Execution {
-    pub(crate) fn new(drive: Drive, attempt: Attempt, claimed_at: Timestamp, held_since: Instant) -> Self {
+    pub(crate) fn new(drive: Drive, attempt: Attempt, claimed_at: Timestamp, held_since: Moment) -> Self {
         Self { drive, attempt, claimed_at, held_since }
     }
 
     pub(crate) async fn run<A, F, W>(self, effect: F, sender: oneshot::Sender<Ran<A>>)
     where
         A: Send + 'static,
-        F: FnOnce() -> W + Send + 'static,
+        F: FnOnce(Attempt) -> W + Send + 'static,
         W: Future<Output = Effected<A>> + Send + 'static,
     {
         let _running = self.drive.engine.0.telemetry.running();
         self.drive.engine.reached(Stage::Claimed);
-        let give_up_at = later(self.held_since, self.drive.call.policy.run_time_max);
         let (sender, answer, finding) = {
             let mut lease = pin!(self.keep_lease());
-            match self.hold(lease.as_mut(), give_up_at, async { effect().await }).await {
+            match self.hold(lease.as_mut(), async { effect(self.attempt).await }).await {
                 Held::Finished(Effected::Whole { answer, outcome, consumed }) => {
                     (Some(sender), Some(answer), Finding::Whole { outcome, consumed })
                 }
@@ -103,7 +103,7 @@ impl Execution {
                 }
                 Held::Finished(Effected::Streaming { answer, rest }) => {
                     self.drive.answer(sender, Ran::Answered { answer, standing: Standing::Streaming });
-                    let end = self.hold(lease.as_mut(), give_up_at, rest).await;
+                    let end = self.hold(lease.as_mut(), rest).await;
                     (None, None, Finding::of_stream(end))
                 }
                 Held::Panicked => (Some(sender), None, Finding::Panicked),
@@ -126,9 +126,6 @@ impl Execution {
             Settled::Stored => conclusion.tell,
             Settled::Stale | Settled::Failed => conclusion.tell.unrecorded(),
         };
-        if let (Settled::Stored, Settle::Doubt(reason)) = (&settled, &conclusion.settle) {
-            engine.0.telemetry.count_doubt(*reason);
-        }
         engine.0.waiters.wake(self.drive.id);
         let ran_as = Some((self.attempt, status));
         match (sender, settled) {
@@ -156,16 +153,17 @@ impl Execution {
     async fn hold<T>(
         &self,
         lease: Pin<&mut impl Future<Output = DoubtReason>>,
-        give_up_at: Instant,
         work: impl Future<Output = T>,
     ) -> Held<T> {
-        let stop = &self.drive.engine.0.stop;
+        let engine = &self.drive.engine.0;
+        let run_time_max = self.drive.call.policy.run_time_max;
         tokio::select! {
-            // The lease is looked at before the work, so that a process that was stopped for longer sends nothing more (L12).
+            // Both deadlines are looked at before the work, so that a process that was stopped, or whose machine slept, for longer than
+            // they last does not go on with it (L12).
             biased;
             reason = lease => Held::GivenUp(reason),
-            () = sleep_until(give_up_at) => Held::GivenUp(DoubtReason::DeadlinePassed),
-            () = stop.cancelled() => Held::GivenUp(DoubtReason::ShutDown),
+            () = self.held_since.passed(run_time_max, &*engine.clock) => Held::GivenUp(DoubtReason::DeadlinePassed),
+            () = engine.stop.cancelled() => Held::GivenUp(DoubtReason::ShutDown),
             // A handler that panicked leaves nothing behind that is used again.
             ended = AssertUnwindSafe(work).catch_unwind() => match ended {
                 Ok(value) => Held::Finished(value),
@@ -176,29 +174,42 @@ impl Execution {
 
     /// Renews the lease every third of it (L3); ends when the holder must assume that it is no longer one (L12).
     async fn keep_lease(&self) -> DoubtReason {
+        let clock = &*self.drive.engine.0.clock;
         let lease = self.drive.call.policy.lease;
-        let mut renewed_at = self.held_since;
+        let mut renewed = self.held_since;
         loop {
-            sleep_until(renewed_at + lease / 3).await;
-            let deadline = renewed_at + usable(lease);
-            loop {
-                // Counted from before the renewal was sent, so that a slow store shortens the lease and never stretches it.
-                let sent_at = Instant::now();
-                if sent_at >= deadline {
-                    return DoubtReason::DeadlinePassed;
+            renewed.passed(lease / 3, clock).await;
+            renewed = tokio::select! {
+                // A renewal that came through counts from when it was sent, however late this task gets to see it.
+                biased;
+                ended = self.renew(renewed) => match ended {
+                    Ok(sent) => sent,
+                    Err(reason) => return reason,
+                },
+                () = renewed.passed(usable(lease), clock) => return DoubtReason::DeadlinePassed,
+            };
+        }
+    }
+
+    /// Tries to renew until the lease that was last renewed at `renewed` must be given up; says when the renewal was sent.
+    async fn renew(&self, renewed: Moment) -> Result<Moment, DoubtReason> {
+        let engine = &self.drive.engine.0;
+        let usable = usable(self.drive.call.policy.lease);
+        let deadline = renewed.on_timer(usable);
+        loop {
+            // Counted from before the renewal was sent, so that a slow store shortens the lease and never stretches it.
+            let sent = Moment::now(&*engine.clock);
+            if renewed.is_ago(usable, &*engine.clock) {
+                return Err(DoubtReason::DeadlinePassed);
+            }
+            match engine.records.renew(self.drive.id, self.attempt, deadline).await {
+                Ok(Reply::Decided { decision: Decision::Renewed(_), .. }) => return Ok(sent),
+                Ok(Reply::Decided { .. } | Reply::Corrupt | Reply::HistoryLost { .. }) => {
+                    return Err(DoubtReason::LeaseLapsed);
                 }
-                match self.drive.engine.0.records.renew(self.drive.id, self.attempt, deadline).await {
-                    Ok(Reply::Decided { decision: Decision::Renewed(_), .. }) => {
-                        renewed_at = sent_at;
-                        break;
-                    }
-                    Ok(Reply::Decided { .. } | Reply::Corrupt | Reply::HistoryLost { .. }) => {
-                        return DoubtReason::LeaseLapsed;
-                    }
-                    Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "lease not renewed");
-                        sleep_until(deadline.min(Instant::now() + RENEW_PAUSE)).await;
-                    }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "lease not renewed");
+                    sleep_until(deadline.min(Instant::now() + RENEW_PAUSE)).await;
                 }
             }
         }
@@ -221,6 +232,7 @@ impl Execution {
                     Untouched::LimitReached => {
                         Refusal::Overloaded { retry_after: crate::engine::OVERLOAD_RETRY_AFTER }
                     }
+                    Untouched::IntentExpired => Refusal::IntentExpired,
                     proof => Refusal::UpstreamUnreachable(proof),
                 }),
             },

@@ -11,6 +11,7 @@ mod engine;
 mod entropy;
 mod execution;
 mod limits;
+mod moment;
 mod operator;
 mod probe;
 mod records;

@@ -74,7 +74,7 @@ impl Engine {
             let call =
                 self.self_test_call(&digits).ok_or_else(|| SelfTestError::Replay { got: got.clone() })?;
             let ran: Ran<()> = self
-                .run(call, move || async move {
+                .run(call, move |_| async move {
                     counter.fetch_add(1, Ordering::SeqCst);
                     Effected::Whole { answer: (), outcome, consumed: None }
                 })

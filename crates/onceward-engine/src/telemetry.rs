@@ -1,11 +1,21 @@
 //! Every metric, declared in one place (A2). No key, actor, host or path is ever a label.
 
-use std::{fmt, sync::atomic::AtomicU64, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
-use onceward_core::record::DoubtReason;
+use onceward_store::Tally;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, text},
+    metrics::{
+        MetricType,
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+    },
     registry::{Registry, Unit},
 };
 
@@ -43,9 +53,7 @@ pub struct Telemetry {
     registry: Registry,
     requests: Family<OutcomeLabel, Counter>,
     durations: Histogram,
-    doubts: Family<ReasonLabel, Counter>,
     resolutions: Family<VerdictLabel, Counter>,
-    leases_lapsed: Counter,
     swept: Family<OutcomeLabel, Counter>,
     store_seconds: Family<OperationLabels, Histogram, fn() -> Histogram>,
     store_errors: Family<OperationLabels, Counter>,
@@ -63,16 +71,15 @@ impl fmt::Debug for Telemetry {
     }
 }
 
-impl Default for Telemetry {
-    fn default() -> Self {
+impl Telemetry {
+    /// All at zero, but for what the store counts itself.
+    pub(crate) fn new(tally: &Arc<Tally>) -> Self {
         let store_histogram: fn() -> Histogram = || Histogram::new(STORE_SECONDS_BUCKETS);
         let mut telemetry = Self {
             registry: Registry::with_prefix("onceward"),
             requests: Family::default(),
             durations: Histogram::new(SECONDS_BUCKETS),
-            doubts: Family::default(),
             resolutions: Family::default(),
-            leases_lapsed: Counter::default(),
             swept: Family::default(),
             store_seconds: Family::new_with_constructor(store_histogram),
             store_errors: Family::default(),
@@ -83,13 +90,11 @@ impl Default for Telemetry {
             waiting: Gauge::default(),
             self_test_ok: Gauge::default(),
         };
-        telemetry.register();
+        telemetry.register(tally);
         telemetry
     }
-}
 
-impl Telemetry {
-    fn register(&mut self) {
+    fn register(&mut self, tally: &Arc<Tally>) {
         let registry = &mut self.registry;
         registry.register("requests", "Keyed requests by what became of them", self.requests.clone());
         registry.register_with_unit(
@@ -98,9 +103,10 @@ impl Telemetry {
             Unit::Seconds,
             self.durations.clone(),
         );
-        registry.register("in_doubt", "Effects that fell into doubt, by reason", self.doubts.clone());
+        registry.register("in_doubt", "Effects that fell into doubt, by reason", Doubts(Arc::clone(tally)));
+        registry.register("in_doubt_records", "Effects in doubt now", InDoubt(Arc::clone(tally)));
         registry.register("resolutions", "Verdicts on effects in doubt", self.resolutions.clone());
-        registry.register("lease_lapsed", "Claims whose lease lapsed", self.leases_lapsed.clone());
+        registry.register("lease_lapsed", "Claims whose lease lapsed", LeasesLapsed(Arc::clone(tally)));
         registry.register("swept", "Records that age changed, by what they became", self.swept.clone());
         registry.register_with_unit(
             "store_operation_duration",
@@ -153,10 +159,6 @@ impl Telemetry {
         self.durations.observe(took.as_secs_f64());
     }
 
-    pub(crate) fn count_doubt(&self, reason: DoubtReason) {
-        self.doubts.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc();
-    }
-
     pub(crate) fn count_resolution(&self, verdict: &'static str) {
         self.resolutions.get_or_create(&VerdictLabel { verdict }).inc();
     }
@@ -164,9 +166,6 @@ impl Telemetry {
     pub(crate) fn count_swept(&self, swept: onceward_store::Swept) {
         self.swept.get_or_create(&OutcomeLabel { outcome: "expired" }).inc_by(swept.expired);
         self.swept.get_or_create(&OutcomeLabel { outcome: "forgotten" }).inc_by(swept.forgotten);
-        self.leases_lapsed.inc_by(swept.doubted);
-        let lapsed = ReasonLabel { reason: DoubtReason::LeaseLapsed.as_str() };
-        self.doubts.get_or_create(&lapsed).inc_by(swept.doubted);
     }
 
     pub(crate) fn observe_store(&self, op: &'static str, store: &'static str, took: Duration, ok: bool) {
@@ -212,5 +211,49 @@ impl GaugeGuard {
 impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+/// Doubts by reason, as the store counts them.
+#[derive(Debug)]
+struct Doubts(Arc<Tally>);
+
+impl EncodeMetric for Doubts {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        self.0.doubts().into_iter().try_for_each(|(reason, count)| {
+            ConstCounter::new(count).encode(encoder.encode_family(&ReasonLabel { reason })?)
+        })
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+}
+
+/// What is in doubt now, as the store counts it.
+#[derive(Debug)]
+struct InDoubt(Arc<Tally>);
+
+impl EncodeMetric for InDoubt {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
+        ConstGauge::new(self.0.in_doubt()).encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+}
+
+/// Lapsed leases, as the store counts them.
+#[derive(Debug)]
+struct LeasesLapsed(Arc<Tally>);
+
+impl EncodeMetric for LeasesLapsed {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
+        ConstCounter::new(self.0.leases_lapsed()).encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
     }
 }

@@ -1,4 +1,4 @@
-//! Duplicates that wait in this process for the first one's end (W1, W2): woken, never polled.
+//! Duplicates that wait for the first one's end (W1, W2): woken by it where it comes in this process.
 
 use std::{
     collections::HashMap,

@@ -9,6 +9,7 @@ use onceward_core::{
     fingerprint::Equality,
     key::{Carriers, Key},
     outcome::Policy,
+    profile::Manner,
     refusal::Refusal,
 };
 use onceward_engine::Engine;
@@ -67,10 +68,14 @@ impl ForwardRules {
             actor: Actor::new("session", session.name().as_bytes()),
             key,
             carriers: self.carriers.clone(),
+            body_member: None,
             origin: Some(origin(head)),
             equality: Arc::clone(&self.equality),
             unreadable: Unreadable::CompareBytes,
             policy: Arc::clone(&self.policy),
+            intent: None,
+            kept_fields: None,
+            manner: Manner::ONCEWARD,
             undated: Undated::Execute,
         })
     }
@@ -90,9 +95,9 @@ impl Rules for ForwardRules {
             }
             Ok(Some(key)) => match self.plan(head, key.clone()) {
                 Ok(plan) => Judgement::Guard(Box::new(plan)),
-                Err(refusal) => Judgement::Refuse { refusal, key: Some(key) },
+                Err(refusal) => Judgement::Refuse { refusal, key: Some(key), manner: Manner::ONCEWARD },
             },
-            Err(refusal) => Judgement::Refuse { refusal, key: None },
+            Err(refusal) => Judgement::Refuse { refusal, key: None, manner: Manner::ONCEWARD },
         }
     }
 

@@ -16,8 +16,8 @@ use crate::port::Clock;
 ///
 /// Whatever is done to the system's clock afterwards, this one neither steps nor stops while the process lives, so that no live lease
 /// is freed and none lasts longer than it should. On Linux the counter goes on while the machine is suspended: a laptop that slept for
-/// an hour is an hour older, so that keys and pages show the right time. A correction of the system's clock shows only after a
-/// restart.
+/// an hour is an hour older, so that keys and pages show the right time and a holder gives up in time (L12). A correction of the
+/// system's clock shows only after a restart.
 #[derive(Clone, Debug)]
 pub struct SystemClock {
     anchor: Timestamp,

@@ -100,6 +100,7 @@ macro_rules! conformance_suite {
             a_repeated_verdict_says_the_same_again
             a_cancelled_key_never_runs
             a_verdict_is_written_with_its_evidence
+            each_claim_that_is_lost_is_counted_once
             an_answer_expires_and_its_key_is_forgotten_later
             a_sweep_spares_what_is_unsettled
             a_sweep_goes_in_bounded_rounds_from_the_oldest_on

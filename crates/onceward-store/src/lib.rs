@@ -22,6 +22,7 @@ mod port;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod step;
+mod tally;
 
 #[cfg(feature = "conformance")]
 pub use clock::ManualClock;
@@ -35,3 +36,4 @@ pub use port::{
 };
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, OpenError, Sqlite, SqliteOptions, Stats, VerifyReport};
+pub use tally::Tally;

@@ -26,6 +26,7 @@ use crate::{
         Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
     },
     step::{Census, Kind},
+    tally::Tally,
 };
 
 /// Shards, each under its own lock: far more than processors, so that two operations seldom meet.
@@ -74,6 +75,7 @@ pub struct Memory {
     born: AtomicU64,
     records: AtomicU64,
     bytes: AtomicU64,
+    tally: Arc<Tally>,
     limits: MemoryLimits,
     barrier: Timestamp,
     time: StoreTime,
@@ -91,6 +93,7 @@ impl Memory {
             born: AtomicU64::new(0),
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            tally: Arc::default(),
             limits,
             barrier,
             time: StoreTime::starting_at(barrier, clock),
@@ -188,11 +191,15 @@ impl Memory {
     /// Runs one event and keeps the books.
     fn apply(&self, shard: &mut Shard, id: LookupId, event: Event, label: &Label, now: Timestamp) -> Reply {
         let before = shard.usage();
-        let reply = shard.apply(id, event, label, now, || self.born.fetch_add(1, Ordering::Relaxed));
+        let (reply, lost) = shard.apply(id, event, label, now, || self.born.fetch_add(1, Ordering::Relaxed));
         let after = shard.usage();
         // Wrapping sums: adding what is there and taking what was there comes out right in any order.
         self.records.fetch_add(after.records.wrapping_sub(before.records), Ordering::Relaxed);
         self.bytes.fetch_add(after.bytes.wrapping_sub(before.bytes), Ordering::Relaxed);
+        self.tally.move_in_doubt(after.in_doubt.wrapping_sub(before.in_doubt));
+        if let Some(loss) = lost {
+            self.tally.count(loss);
+        }
         reply
     }
 
@@ -226,6 +233,7 @@ impl Memory {
             records,
             bytes: self.bytes.load(Ordering::Relaxed),
             history_barrier: Some(self.barrier),
+            tally: Arc::clone(&self.tally),
         })
     }
 }

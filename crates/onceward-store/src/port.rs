@@ -1,6 +1,6 @@
 //! The store port: eight operations, each one atomic step, and the audit log beside it.
 
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use onceward_core::{
     actor::{ActorTag, KeyTag, Label, LookupId},
@@ -8,6 +8,8 @@ use onceward_core::{
     record::{Attempt, AttemptId, Decision, DoubtReason, Epoch, Record, Sealed, Terms, Verdict},
     time::Timestamp,
 };
+
+use crate::tally::Tally;
 
 /// What a store's operation returns; boxed so that a deployment can choose its store at run time.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -241,7 +243,7 @@ pub struct Swept {
 }
 
 /// What a store says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Health {
     /// The store's kind: `memory`, `sqlite` …
     pub kind: &'static str,
@@ -253,6 +255,8 @@ pub struct Health {
     pub bytes: u64,
     /// Keys issued before this point and unknown are refused (T5).
     pub history_barrier: Option<Timestamp>,
+    /// What becomes of claims: it goes on counting, so that metrics are read without asking the store.
+    pub tally: Arc<Tally>,
 }
 
 /// One line of the audit log.

@@ -42,9 +42,12 @@ use self::{
     reader::Readers,
     writer::{QUEUE_OPS_MAX, Writer},
 };
-use crate::port::{
-    AuditCursor, AuditLog, Claim, Clock, EntryFilter, Health, Page, PageCursor, Reply, Resolution, Settle,
-    Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
+use crate::{
+    port::{
+        AuditCursor, AuditLog, Claim, Clock, EntryFilter, Health, Page, PageCursor, Reply, Resolution,
+        Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
+    },
+    tally::Tally,
 };
 
 /// What an acknowledged operation survives.
@@ -97,6 +100,7 @@ impl SqliteOptions {
 pub struct Sqlite {
     place: Place,
     durability: Durability,
+    tally: Arc<Tally>,
     /// `None` once dropped.
     readers: Option<Readers>,
     /// `None` where it was opened for reading only.
@@ -120,10 +124,10 @@ impl Sqlite {
     pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
         let durability = options.durability;
         let writer = session::begin(path, options)?;
-        let place = writer.place.clone();
+        let (place, tally) = (writer.place.clone(), Arc::clone(&writer.tally));
         let readers = Readers::open(&place)?;
         let writer = WriterThread::start(writer).map_err(place.io("start a thread for"))?;
-        Ok(Self { place, durability, readers: Some(readers), writer: Some(writer) })
+        Ok(Self { place, durability, tally, readers: Some(readers), writer: Some(writer) })
     }
 
     /// Opens the file at `path` to look at it, also while another process writes to it. Operations that write answer `Unavailable`.
@@ -143,7 +147,7 @@ impl Sqlite {
             Some(_) | None => Durability::Power,
         };
         let readers = Readers::open(&place)?;
-        Ok(Self { place, durability, readers: Some(readers), writer: None })
+        Ok(Self { place, durability, tally: Arc::default(), readers: Some(readers), writer: None })
     }
 
     /// Declares that acknowledged records may have been lost, after a backup was restored: unknown keys that say they were issued
@@ -260,6 +264,7 @@ impl Store for Sqlite {
                 records: census.0,
                 bytes: self.place.bytes(),
                 history_barrier,
+                tally: Arc::clone(&self.tally),
             })
         })
     }

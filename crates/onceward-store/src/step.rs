@@ -2,7 +2,7 @@
 
 use onceward_core::{
     actor::Label,
-    record::{Attempt, Decision, Epoch, Event, Record, State},
+    record::{Attempt, Decision, DoubtReason, Epoch, Event, Record, State},
     time::Timestamp,
 };
 
@@ -96,11 +96,54 @@ impl Kind {
     }
 }
 
+/// A claim before a step that may end it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    attempt: Attempt,
+    lease_until: Timestamp,
+}
+
+/// How a claim was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// It is in doubt now; `lapsed` where its lease is why.
+    Doubted { reason: DoubtReason, lapsed: bool },
+    /// Its lease lapsed, and another attempt runs (L4).
+    TakenOver,
+}
+
+impl Held {
+    pub(crate) fn of(record: &Record) -> Option<Self> {
+        match record.state {
+            State::Claimed { attempt, lease_until } => Some(Self { attempt, lease_until }),
+            State::Absent | State::Done { .. } | State::InDoubt { .. } | State::Tombstone { .. } => None,
+        }
+    }
+
+    /// How the step that left `after` at `now` lost this claim, if it did.
+    pub(crate) fn lost(self, after: &Record, now: Timestamp) -> Option<Loss> {
+        match after.state {
+            State::InDoubt { reason, .. } => {
+                // A holder may give the reason itself, within its lease.
+                let lapsed = reason == DoubtReason::LeaseLapsed && now >= self.lease_until;
+                Some(Loss::Doubted { reason, lapsed })
+            }
+            State::Claimed { attempt, .. } if attempt != self.attempt => Some(Loss::TakenOver),
+            State::Absent | State::Claimed { .. } | State::Done { .. } | State::Tombstone { .. } => None,
+        }
+    }
+}
+
 /// Records by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Census(pub(crate) [u64; 5]);
 
 impl Census {
+    pub(crate) fn in_doubt(&self) -> u64 {
+        let Self([_, _, _, in_doubt, _]) = self;
+        *in_doubt
+    }
+
     /// One record came, went, or went over from one state to another.
     pub(crate) fn moved(&mut self, before: Option<Kind>, after: Option<Kind>) {
         if let Some(count) = before.and_then(|kind| self.0.get_mut(kind as usize)) {

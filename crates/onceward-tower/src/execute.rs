@@ -7,7 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header, response::Parts};
+use http::{
+    Extensions, HeaderMap, HeaderName, Method, Request, Response, StatusCode, header, response::Parts,
+};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use onceward_core::{
@@ -24,6 +26,7 @@ use tower_service::Service;
 
 use crate::{
     body::{BodyError, RequestBody, ResponseBody},
+    handler::Signal,
     json_rpc::Field,
     testimony::Testimony,
 };
@@ -41,6 +44,8 @@ pub(crate) struct Reading {
     pub(crate) cause: Arc<OnceLock<String>>,
     /// What is kept beside the answer's fields for its replays.
     pub(crate) note: Option<Field>,
+    /// The fields that are kept beside the answer's framing, where its route names them.
+    pub(crate) kept_fields: Option<Arc<[HeaderName]>>,
 }
 
 /// Calls `inner` once.
@@ -66,7 +71,7 @@ where
         }
     };
     let (head, body) = response.into_parts();
-    let consumed = consumed(&head.headers);
+    let consumed = consumed(&head.headers, &head.extensions);
     if let Some(evidence) = withheld(&reading.policy, head.status, consumed) {
         return Effected::Unanswered(evidence);
     }
@@ -91,14 +96,22 @@ fn withheld(policy: &Policy, status: StatusCode, consumed: Option<bool>) -> Opti
     }
 }
 
-/// The origin's own word on whether it consumed the key (L5). Said twice, it is no word.
-pub(crate) fn consumed(headers: &HeaderMap) -> Option<bool> {
+/// The origin's own word on whether it consumed the key (L5): the handler's signal, or the field. A field that is said twice is no word.
+pub(crate) fn consumed(headers: &HeaderMap, extensions: &Extensions) -> Option<bool> {
+    if let Some(signal) = extensions.get::<Signal>() {
+        return Some(signal.is_done());
+    }
     let mut words = headers.get_all(name::IDEMPOTENCY_KEY_CONSUMED).iter();
     match (words.next()?.as_bytes(), words.next()) {
         (b"true" | b"?1", None) => Some(true),
         (b"false" | b"?0", None) => Some(false),
         (_, Some(_) | None) => None,
     }
+}
+
+/// Without these an answer's content cannot be read.
+fn is_framing(name: &HeaderName) -> bool {
+    matches!(*name, header::CONTENT_TYPE | header::CONTENT_ENCODING | header::CONTENT_RANGE | header::TRAILER)
 }
 
 /// An answer while it is read.
@@ -131,7 +144,9 @@ impl Recording {
             .headers
             .iter()
             .filter(|(name, _)| {
-                is_kept(name.as_str(), cookies) && !named.iter().any(|named| named == name.as_str())
+                is_kept(name.as_str(), cookies)
+                    && !named.iter().any(|named| named == name.as_str())
+                    && reading.kept_fields.as_ref().is_none_or(|kept| is_framing(name) || kept.contains(name))
             })
             .map(|(name, value)| (name.as_str().into(), value.as_bytes().to_vec()))
             .chain(reading.note.clone())

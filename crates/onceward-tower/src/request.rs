@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use onceward_core::{
     actor::Scope,
     fingerprint::{Equality, Fingerprint, Request, Version},
-    key::KeyInvalid,
+    key::{Carriers, KeyInvalid},
     refusal::Refusal,
     secret::Secret,
 };
@@ -19,6 +19,7 @@ use crate::{
     body::{BodyError, RequestBody},
     budget::{Budget, Share},
     coding::{codings, decoded},
+    original::original_uri,
     rules::{Plan, Unreadable},
 };
 
@@ -27,6 +28,17 @@ const TRACE_CHARS_MAX: usize = 128;
 
 /// Characters of the effect's label: enough to recognise it, whatever a path holds.
 const EFFECT_CHARS_MAX: usize = 512;
+
+/// How a request body is read.
+#[derive(Clone, Copy)]
+pub(crate) struct BodyReading<'a> {
+    /// How many bytes it may have, encoded and decoded.
+    pub(crate) bytes_max: usize,
+    /// The fields that may not stand in its trailer.
+    pub(crate) carriers: &'a Carriers,
+    /// The memory that it shares with others.
+    pub(crate) budget: &'a Budget,
+}
 
 /// A request body that was read to its end.
 pub(crate) struct WholeBody {
@@ -40,16 +52,16 @@ pub(crate) struct WholeBody {
 impl WholeBody {
     /// Reads all of it before anything is claimed, up to the policy's limit, with a share of the budget for as long as anything of
     /// it is in memory.
-    pub(crate) async fn read<B>(head: &Parts, body: B, plan: &Plan, budget: &Budget) -> Result<Self, Refusal>
+    pub(crate) async fn read<B>(head: &Parts, body: B, reading: BodyReading<'_>) -> Result<Self, Refusal>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BodyError>,
     {
-        let bytes_max = plan.policy.request_bytes_max;
+        let BodyReading { bytes_max, carriers, budget } = reading;
         let mut share = budget.share();
         let (content, trailers) = read(body, bytes_max, &mut share).await?;
         let trailing = trailers.iter().flatten().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        if !matches!(plan.carriers.read(trailing), Ok(None)) {
+        if !matches!(carriers.read(trailing), Ok(None)) {
             return Err(Refusal::KeyInvalid(KeyInvalid::InTrailer));
         }
         let lines = head.headers.get_all(header::CONTENT_ENCODING).iter();
@@ -66,6 +78,11 @@ impl WholeBody {
             None => Some(content.clone()),
         };
         Ok(Self { content, codings, plain, trailers })
+    }
+
+    /// The content, its encoding undone where that is possible.
+    pub(crate) fn plain(&self) -> &[u8] {
+        self.plain.as_ref().unwrap_or(&self.content)
     }
 
     /// The body for the inner service.
@@ -167,6 +184,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn new(plan: &Plan, head: &Parts, body: &WholeBody) -> Self {
+        let uri = original_uri(head);
         let media_type = head.headers.get(header::CONTENT_TYPE);
         let mut media_type = media_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let content = body.plain.clone().unwrap_or_else(|| {
@@ -179,8 +197,8 @@ impl Asked {
             scheme: plan.origin.as_ref().map(|origin| origin.scheme.clone()),
             authority: plan.origin.as_ref().map(|origin| origin.authority.clone()),
             method: head.method.as_str().to_owned(),
-            path: head.uri.path().to_owned(),
-            path_and_query: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            path: uri.path().to_owned(),
+            path_and_query: uri.path_and_query().map_or_else(String::new, ToString::to_string),
             media_type,
             content,
         }

@@ -13,6 +13,7 @@ use onceward_core::{
     key::Key,
     outcome::{Content, Finality, Outcome, Policy},
     problem::{Form, Problem, seconds_up},
+    profile::Manner,
     refusal::{Effect, Refusal, Told},
 };
 use onceward_engine::{Ran, Standing};
@@ -58,6 +59,10 @@ pub(crate) struct Asker {
     pub(crate) id: Option<LookupId>,
     /// The ids of JSON-RPC calls, which their answers repeat.
     pub(crate) calls: Option<Calls>,
+    /// How its contract wants answers to look.
+    manner: Manner,
+    /// The fields of the request that its answer repeats.
+    echo: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Asker {
@@ -74,7 +79,19 @@ impl Asker {
             cause: Arc::default(),
             id: None,
             calls: None,
+            manner: Manner::ONCEWARD,
+            echo: Vec::new(),
         }
+    }
+
+    /// Makes its answers look as a contract has it.
+    pub(crate) fn follow(&mut self, manner: Manner, headers: &HeaderMap) {
+        self.manner = manner;
+        self.echo = manner
+            .echo
+            .iter()
+            .filter_map(|name| Some((HeaderName::from_static(name), headers.get(*name)?.clone())))
+            .collect();
     }
 
     /// Turns what the engine says into a response.
@@ -83,13 +100,31 @@ impl Asker {
         ran: Ran<Response<ResponseBody<C>>>,
         policy: &Policy,
     ) -> Response<ResponseBody<C>> {
-        match ran {
-            Ran::Answered { answer, standing } => marked(answer, standing, policy),
+        let (mut response, told) = match ran {
+            Ran::Answered { answer, standing } => (marked(answer, standing, policy), Told::First),
             Ran::Stored { outcome, age, told, .. } => match stored(self.addressed(outcome), age, told) {
-                Some(response) => response,
-                None => self.refuse(&Refusal::RecordCorrupt),
+                Some(response) => (response, told),
+                None => return self.refuse(&Refusal::RecordCorrupt),
             },
-            Ran::Refused(refusal) => self.refuse(&refusal),
+            Ran::Refused(refusal) => return self.refuse(&refusal),
+        };
+        self.mark_as_contract(
+            response.headers_mut(),
+            match told {
+                Told::First => self.manner.first,
+                Told::Repeat => self.manner.replayed,
+            },
+        );
+        response
+    }
+
+    /// Adds what the contract has on an answer beside onceward's own fields.
+    fn mark_as_contract(&self, headers: &mut HeaderMap, marks: &'static [(&'static str, &'static str)]) {
+        for (name, value) in marks {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        for (name, value) in &self.echo {
+            headers.insert(name, value.clone());
         }
     }
 
@@ -137,12 +172,12 @@ impl Asker {
             cause: self.cause.get().map(String::as_str),
             status_url: status_url.as_deref(),
         };
-        let text = problem.render(self.form);
+        let text = problem.render_as(self.form, &self.manner);
         let mut response = Response::new(ResponseBody::whole(Bytes::from(text), None));
         *response.status_mut() =
-            StatusCode::from_u16(problem_type.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            StatusCode::from_u16(self.manner.status(refusal)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        set(headers, header::CONTENT_TYPE, self.form.content_type());
+        set(headers, header::CONTENT_TYPE, self.manner.content_type(self.form));
         set(headers, header::CACHE_CONTROL, "no-store");
         set(headers, header::VARY, "Accept, Origin");
         set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
@@ -156,6 +191,7 @@ impl Asker {
             set(headers, header::RETRY_AFTER, &seconds_up(pause).to_string());
         }
         mark(headers, refusal.is_key_consumed(), refusal.intent_status());
+        self.mark_as_contract(headers, self.manner.marks(refusal));
         if let (Cors::Mirrored, Some(origin)) = (self.surface.cors, &self.origin) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             set(headers, header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true");
@@ -179,10 +215,12 @@ fn marked<C>(
     let (consumed, status) = match standing {
         Standing::Recorded => (true, Some(IntentStatus::Committed)),
         // What will be written when it has flowed is already said by its head.
-        Standing::Streaming => match policy.finality(answer.status().as_u16(), consumed(answer.headers())) {
-            Finality::Released(_) => (false, None),
-            Finality::Final | Finality::Doubtful(_) => (true, Some(IntentStatus::Committed)),
-        },
+        Standing::Streaming => {
+            match policy.finality(answer.status().as_u16(), consumed(answer.headers(), answer.extensions())) {
+                Finality::Released(_) => (false, None),
+                Finality::Final | Finality::Doubtful(_) => (true, Some(IntentStatus::Committed)),
+            }
+        }
         Standing::Released(_) => (false, None),
         Standing::Unrecorded => (true, Some(IntentStatus::Unknown)),
     };

@@ -1,16 +1,19 @@
 //! What an adapter decides by a request's head, before anything is read or run.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use http::request::Parts;
+use http::{HeaderMap, HeaderName, request::Parts};
 use onceward_core::{
     actor::{Actor, Scope, Tenant},
     fingerprint::Equality,
-    key::{Carriers, Key},
+    key::{Carriers, Key, KeyRule},
     outcome::Policy,
+    profile::Manner,
     refusal::Refusal,
 };
 use onceward_engine::Undated;
+
+use crate::{contract::Page, origin::Demand};
 
 /// Decides which requests are guarded, and how.
 pub trait Rules: Clone + Send + Sync + 'static {
@@ -19,6 +22,9 @@ pub trait Rules: Clone + Send + Sync + 'static {
 
     /// Names the operation that a guarded request is (K5, B2), once its body is there, its content encoding undone.
     fn scope(&self, head: &Parts, body: &[u8]) -> Scope;
+
+    /// Adds what the answers of guarded routes say of their origin (C1); by default nothing.
+    fn advertise(&self, _headers: &mut HeaderMap) {}
 }
 
 /// What is to be done with a request.
@@ -26,13 +32,21 @@ pub trait Rules: Clone + Send + Sync + 'static {
 pub enum Judgement {
     /// It goes through untouched.
     Pass,
+    /// A request of a guarded route without a key: it goes through, and its answer says what the route accepts.
+    PassUnkeyed,
+    /// The guard itself answers.
+    Tell(Page),
     /// It goes no further.
     Refuse {
         /// Why.
         refusal: Refusal,
         /// The key it carried, given back in the problem.
         key: Option<Key>,
+        /// How the refusal looks.
+        manner: Manner,
     },
+    /// Its key may be in its body.
+    SeekKey(Box<SeekKey>),
     /// It runs once.
     Guard(Box<Plan>),
 }
@@ -48,6 +62,8 @@ pub struct Plan {
     pub key: Key,
     /// Which fields carry keys, so that none is taken from a trailer (K2).
     pub carriers: Carriers,
+    /// The member of a JSON body that may repeat the key and must not name another.
+    pub body_member: Option<&'static str>,
     /// Scheme and authority where they are part of what is asked (F3).
     pub origin: Option<Origin>,
     /// When two bodies are equal (F1).
@@ -56,8 +72,38 @@ pub struct Plan {
     pub unreadable: Unreadable,
     /// What the route decides.
     pub policy: Arc<Policy>,
+    /// Whether the request must say what it means (F5); `None` where what it says is not ours to check.
+    pub intent: Option<Demand>,
+    /// The fields of an answer that are kept beside its framing; `None` keeps all that O2 lets.
+    pub kept_fields: Option<Arc<[HeaderName]>>,
+    /// How answers look.
+    pub manner: Manner,
     /// What an unknown key without a time of issue means after history was lost (T5).
     pub undated: Undated,
+}
+
+/// A request whose head has no key, on a route whose keys may be in the body.
+pub struct SeekKey {
+    /// The member of the body's outermost object.
+    pub member: &'static str,
+    /// Whether a request without a key is refused.
+    pub is_required: bool,
+    /// Which keys are accepted.
+    pub rule: KeyRule,
+    /// How many bytes are read for it.
+    pub request_bytes_max: usize,
+    /// Which fields carry keys, so that none is taken from a trailer (K2).
+    pub carriers: Carriers,
+    /// How a refusal looks.
+    pub manner: Manner,
+    /// Everything else, once there is a key.
+    pub plan: Box<dyn FnOnce(Key) -> Plan + Send>,
+}
+
+impl fmt::Debug for SeekKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SeekKey").field("member", &self.member).finish_non_exhaustive()
+    }
 }
 
 /// Scheme and authority of a proxied request.

@@ -9,7 +9,12 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body::Body;
-use onceward_engine::Engine;
+use onceward_core::{
+    key::KeyInvalid,
+    outcome::{Evidence, Untouched},
+    refusal::Refusal,
+};
+use onceward_engine::{Effected, Engine};
 use tower::ServiceExt;
 use tower_service::Service;
 
@@ -17,10 +22,13 @@ use crate::{
     body::{BodyError, RequestBody, ResponseBody},
     budget::Budget,
     execute::{Reading, execute},
+    handler::{Fence, IdempotencyKey, Intent},
+    intent::Stated,
     json_rpc::Calls,
-    request::{self, Asked, WholeBody},
+    member,
+    request::{self, Asked, BodyReading, WholeBody},
     respond::{Asker, Surface},
-    rules::{Judgement, Plan, Rules},
+    rules::{Judgement, Plan, Rules, SeekKey},
     testimony::Testimony,
 };
 
@@ -70,33 +78,131 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let mut asker = Asker::new(Arc::clone(&self.surface), &head);
+        let rules = self.rules.clone();
         match self.rules.judge(&mut head) {
             Judgement::Pass => {
                 let request = Request::from_parts(head, RequestBody::passed(body));
                 let passing = self.inner.clone().oneshot(request);
                 Box::pin(async move { Ok(passing.await?.map(ResponseBody::passed)) })
             }
-            Judgement::Refuse { refusal, key } => {
+            Judgement::PassUnkeyed => {
+                let request = Request::from_parts(head, RequestBody::passed(body));
+                let passing = self.inner.clone().oneshot(request);
+                Box::pin(async move { Ok(advertised(&rules, passing.await?.map(ResponseBody::passed))) })
+            }
+            Judgement::Tell(page) => {
+                let engine = self.engine.clone();
+                Box::pin(async move {
+                    Ok(page.render(&engine).await.unwrap_or_else(|refusal| asker.refuse(&refusal)))
+                })
+            }
+            Judgement::Refuse { refusal, key, manner } => {
                 asker.key = key;
+                asker.follow(manner, &head.headers);
                 // Nothing was read of the body; the server closes the connection over it (O10).
-                Box::pin(async move { Ok(asker.refuse(&refusal)) })
+                Box::pin(async move { Ok(advertised(&rules, asker.refuse(&refusal))) })
+            }
+            Judgement::SeekKey(seek) => {
+                let once = self.clone();
+                asker.follow(seek.manner, &head.headers);
+                Box::pin(async move { Ok(advertised(&rules, once.seek(asker, *seek, head, body).await?)) })
             }
             Judgement::Guard(plan) => {
                 let once = self.clone();
                 asker.key = Some(plan.key.clone());
-                Box::pin(async move { Ok(once.guard(asker, *plan, head, body).await) })
+                asker.follow(plan.manner, &head.headers);
+                Box::pin(async move { Ok(advertised(&rules, once.guard(asker, *plan, head, body).await)) })
             }
         }
     }
 }
 
+/// The answer of a guarded route, which says what its origin accepts (C1).
+fn advertised<R: Rules, C>(rules: &R, mut answer: Response<ResponseBody<C>>) -> Response<ResponseBody<C>> {
+    rules.advertise(answer.headers_mut());
+    answer
+}
+
 impl<S, R: Rules> Once<S, R> {
-    async fn guard<B, C>(
+    /// Looks for the key in the body; a request that has none there either goes through with the body that was read.
+    async fn seek<B, C>(
+        self,
+        mut asker: Asker,
+        seek: SeekKey,
+        head: Parts,
+        body: B,
+    ) -> Result<Response<ResponseBody<C>>, S::Error>
+    where
+        S: Service<Request<RequestBody<B>>, Response = Response<C>> + Send + 'static,
+        S::Error: Testimony + Send,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BodyError>,
+        C: Body<Data = Bytes> + Send + 'static,
+        C::Error: Into<BodyError>,
+    {
+        let reading =
+            BodyReading { bytes_max: seek.request_bytes_max, carriers: &seek.carriers, budget: &self.budget };
+        let body = match WholeBody::read(&head, body, reading).await {
+            Ok(body) => body,
+            Err(refusal) => return Ok(asker.refuse(&refusal)),
+        };
+        match member::key(seek.member, body.plain()) {
+            Ok(Some(key)) => {
+                asker.key = Some(key.clone());
+                match seek.rule.check(&key) {
+                    Ok(()) => Ok(self.run(asker, (seek.plan)(key), head, body).await),
+                    Err(invalid) => Ok(asker.refuse(&Refusal::KeyInvalid(invalid))),
+                }
+            }
+            Ok(None) if seek.is_required => Ok(asker.refuse(&Refusal::KeyMissing)),
+            Ok(None) => {
+                self.engine.telemetry().count_unprotected();
+                let request = Request::from_parts(head, body.into_request_body());
+                Ok(self.inner.oneshot(request).await?.map(ResponseBody::passed))
+            }
+            Err(refusal) => Ok(asker.refuse(&refusal)),
+        }
+    }
+
+    async fn guard<B, C>(self, asker: Asker, plan: Plan, head: Parts, body: B) -> Response<ResponseBody<C>>
+    where
+        S: Service<Request<RequestBody<B>>, Response = Response<C>> + Send + 'static,
+        S::Error: Testimony + Send,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BodyError>,
+        C: Body<Data = Bytes> + Send + 'static,
+        C::Error: Into<BodyError>,
+    {
+        let reading = BodyReading {
+            bytes_max: plan.policy.request_bytes_max,
+            carriers: &plan.carriers,
+            budget: &self.budget,
+        };
+        let body = match WholeBody::read(&head, body, reading).await {
+            Ok(body) => body,
+            Err(refusal) => return asker.refuse(&refusal),
+        };
+        if let Some(member) = plan.body_member {
+            match member::key(member, body.plain()) {
+                Ok(Some(key)) if key != plan.key => {
+                    return asker.refuse(&Refusal::KeyInvalid(KeyInvalid::CarriersDisagree));
+                }
+                Ok(_) => {}
+                Err(refusal) => return asker.refuse(&refusal),
+            }
+        }
+        self.run(asker, plan, head, body).await
+    }
+
+    /// Runs a request once whose body is there.
+    async fn run<B, C>(
         self,
         mut asker: Asker,
         plan: Plan,
-        head: Parts,
-        body: B,
+        mut head: Parts,
+        body: WholeBody,
     ) -> Response<ResponseBody<C>>
     where
         S: Service<Request<RequestBody<B>>, Response = Response<C>> + Send + 'static,
@@ -107,11 +213,13 @@ impl<S, R: Rules> Once<S, R> {
         C: Body<Data = Bytes> + Send + 'static,
         C::Error: Into<BodyError>,
     {
-        let policy = Arc::clone(&plan.policy);
-        let body = match WholeBody::read(&head, body, &plan, &self.budget).await {
-            Ok(body) => body,
-            Err(refusal) => return asker.refuse(&refusal),
+        let stated = match plan.intent.map(|demand| Stated::check(&head.headers, body.plain(), demand)) {
+            Some(Ok(stated)) => stated,
+            Some(Err(refusal)) => return asker.refuse(&refusal),
+            None => Stated::default(),
         };
+        let (policy, key, kept_fields) =
+            (Arc::clone(&plan.policy), plan.key.clone(), plan.kept_fields.clone());
         let asked = Asked::new(&plan, &head, &body);
         let scope = self.rules.scope(&head, asked.content());
         asker.calls = Calls::of(asked.content());
@@ -121,14 +229,24 @@ impl<S, R: Rules> Once<S, R> {
         };
         asker.effect = Some(call.effect.clone());
         asker.id = Some(call.id(self.engine.secret()));
-        let (inner, engine, cause) = (self.inner, self.engine.clone(), Arc::clone(&asker.cause));
-        let (running_policy, note) = (Arc::clone(&policy), asker.calls.as_ref().and_then(Calls::note));
-        let effect = move || {
-            let policy = running_policy;
-            let reading = Reading { policy, method: head.method.clone(), sent_at: engine.now(), cause, note };
-            let mut request = Request::from_parts(head, body.into_request_body());
-            request.extensions_mut().insert(Guarded);
-            execute(inner, request, reading)
+        let (inner, engine) = (self.inner, self.engine.clone());
+        let note = asker.calls.as_ref().and_then(Calls::note);
+        let (running_policy, cause) = (Arc::clone(&policy), Arc::clone(&asker.cause));
+        let effect = move |attempt| async move {
+            let sent_at = engine.now();
+            if stated.expires_at.is_some_and(|expires_at| expires_at <= sent_at) {
+                return Effected::Unanswered(Evidence::Untouched(Untouched::IntentExpired));
+            }
+            let method = head.method.clone();
+            let reading = Reading { policy: running_policy, method, sent_at, cause, note, kept_fields };
+            let extensions = &mut head.extensions;
+            extensions.insert(Guarded);
+            extensions.insert(IdempotencyKey(key));
+            extensions.insert(Fence(attempt));
+            if let Some(digest) = stated.digest {
+                extensions.insert(Intent(digest));
+            }
+            execute(inner, Request::from_parts(head, body.into_request_body()), reading).await
         };
         let ran = self.engine.run(call, effect).await;
         asker.respond(ran, &policy)

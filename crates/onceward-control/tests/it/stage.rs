@@ -136,7 +136,7 @@ impl Stage {
         key: &str,
         effect: impl Future<Output = Effected<()>> + Send + 'static,
     ) -> Ran<()> {
-        self.engine.run(self.call(key, actor()), move || effect).await
+        self.engine.run(self.call(key, actor()), move |_| effect).await
     }
 
     /// An order whose connection broke after it was sent.
@@ -165,7 +165,7 @@ impl Stage {
     /// Another actor's order under the same key.
     pub(crate) async fn strangers_order(&self, key: &str) {
         let stranger = Actor::new("session", b"a stranger");
-        self.engine.run(self.call(key, stranger), || async { answered() }).await;
+        self.engine.run(self.call(key, stranger), |_| async { answered() }).await;
     }
 
     /// Waits until the audit writer has written this many lines; it writes beside the answers.

@@ -51,6 +51,26 @@ impl Volatile {
         Self::named(&[], &["csrf", "nonce", "timestamp"])
     }
 
+    /// Members of the outermost object do not count, nor does the member that `path` leads to from there.
+    ///
+    /// The names are what stands between the quotes of canonical text; without characters that JSON escapes, those are the names.
+    pub(crate) fn members(root_names: &'static [&'static str], path: &[&str]) -> Self {
+        let mut volatile = Self::named(root_names, &[]);
+        volatile.steps = path
+            .iter()
+            .map(|name| Step {
+                selector: Selector::Name(name.as_bytes().into()),
+                descends: false,
+                role: None,
+            })
+            .collect();
+        if let Some(last) = volatile.steps.last_mut() {
+            last.role = Some(Role::Volatile);
+            volatile.starts = 1;
+        }
+        volatile
+    }
+
     const fn named(root_names: &'static [&'static str], any_names: &'static [&'static str]) -> Self {
         Self { root_names, any_names, steps: Vec::new(), starts: 0, has_content: false }
     }

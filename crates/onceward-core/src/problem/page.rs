@@ -29,6 +29,7 @@ pages![
     "store-unavailable",
     "upstream-unreachable",
     "overloaded",
+    "intent-missing",
     "intent-mismatch",
     "intent-unrepresentable",
     "intent-expired",

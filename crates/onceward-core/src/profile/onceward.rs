@@ -16,6 +16,7 @@ impl Profile {
             name: "onceward",
             carriers: Carriers::new(&["idempotency-key", "x-idempotency-key"]),
             body_member: None,
+            issue_field: None,
             key_rule: KeyRule::ANY,
             is_key_required: false,
             methods: &["POST", "PATCH", "PUT", "DELETE"],

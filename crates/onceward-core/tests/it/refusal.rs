@@ -66,6 +66,7 @@ pub(crate) fn refusal(name: &str) -> Refusal {
         "outcome-not-stored" => Refusal::StoreUnavailable { retry_after, effect: Effect::Unknown },
         "upstream-unreachable" => Refusal::UpstreamUnreachable(Untouched::ConnectFailed),
         "overloaded" => Refusal::Overloaded { retry_after },
+        "intent-missing" => Refusal::IntentMissing,
         "intent-mismatch" => Refusal::IntentMismatch,
         "intent-unrepresentable" => Refusal::IntentUnrepresentable,
         "intent-expired" => Refusal::IntentExpired,

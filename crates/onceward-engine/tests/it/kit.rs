@@ -13,6 +13,7 @@ use onceward_core::{
     fingerprint::{Equality, Fingerprint, Request},
     key::Key,
     outcome::{Content, Outcome, Policy},
+    record::Attempt,
     secret::Secret,
     time::Timestamp,
 };
@@ -23,16 +24,21 @@ use tokio::time::Instant;
 /// 2026-11-21T12:00:00Z.
 pub(crate) const STARTED_MS: u64 = 1_795_262_400_000;
 
-/// The store's clock on tokio's virtual time, which a test may also push ahead on its own (a clock that steps).
+/// A clock on tokio's virtual time, which a test may also push ahead on its own: a clock that steps, or a machine that slept.
 #[derive(Debug)]
 pub(crate) struct VirtualClock {
     started: Instant,
-    pub(crate) ahead_ms: AtomicU64,
+    ahead_ms: AtomicU64,
 }
 
 impl VirtualClock {
     pub(crate) fn start() -> Arc<Self> {
         Arc::new(Self { started: Instant::now(), ahead_ms: AtomicU64::new(0) })
+    }
+
+    pub(crate) fn jump(&self, by: Duration) {
+        let by_ms = u64::try_from(by.as_millis()).unwrap();
+        self.ahead_ms.fetch_add(by_ms, Ordering::SeqCst);
     }
 }
 
@@ -75,19 +81,27 @@ impl Entropy for Seeded {
     }
 }
 
-/// What the engines of one test share: a store that outlives them, a clock and a secret.
+/// What the engines of one test share: a store that outlives them, the clocks of both sides and a secret.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) store: Arc<Faulty<Memory>>,
-    pub(crate) clock: Arc<VirtualClock>,
+    pub(crate) store_clock: Arc<VirtualClock>,
+    pub(crate) engine_clock: Arc<VirtualClock>,
     pub(crate) random: Arc<Seeded>,
 }
 
 impl World {
     pub(crate) fn new(seed: u64, faults: Faults) -> Self {
-        let clock = VirtualClock::start();
-        let memory = Memory::new(MemoryLimits::default(), Arc::clone(&clock) as Arc<dyn Clock>);
-        Self { store: Arc::new(Faulty::new(memory, faults)), clock, random: Seeded::new(seed) }
+        let (store_clock, engine_clock) = (VirtualClock::start(), VirtualClock::start());
+        let memory = Memory::new(MemoryLimits::default(), Arc::clone(&store_clock) as Arc<dyn Clock>);
+        let store = Arc::new(Faulty::new(memory, faults));
+        Self { store, store_clock, engine_clock, random: Seeded::new(seed) }
+    }
+
+    /// The machine slept for `time`: both clocks went on, and no timer did.
+    pub(crate) fn sleep(&self, time: Duration) {
+        self.store_clock.jump(time);
+        self.engine_clock.jump(time);
     }
 
     pub(crate) fn sound() -> Self {
@@ -99,7 +113,7 @@ impl World {
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             audit_log: Arc::clone(&self.store) as Arc<dyn AuditLog>,
             secret: secret(),
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            clock: Arc::clone(&self.engine_clock) as Arc<dyn Clock>,
             entropy: Arc::clone(&self.random) as Arc<dyn Entropy>,
             limits,
         };
@@ -173,10 +187,10 @@ pub(crate) fn answering(
     takes: Duration,
     status: u16,
     text: &'static str,
-) -> impl FnOnce() -> std::pin::Pin<Box<dyn Future<Output = Effected<&'static str>> + Send>> + Send + 'static
+) -> impl FnOnce(Attempt) -> std::pin::Pin<Box<dyn Future<Output = Effected<&'static str>> + Send>> + Send + 'static
 {
     let effects = Arc::clone(effects);
-    move || {
+    move |_| {
         Box::pin(async move {
             tokio::time::sleep(takes).await;
             effects.fetch_add(1, Ordering::SeqCst);

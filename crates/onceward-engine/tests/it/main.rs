@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod counting;
+mod deadline;
 mod kit;
 mod running;
 mod simulation;

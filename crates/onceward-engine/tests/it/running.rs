@@ -9,8 +9,9 @@ use std::{
 };
 
 use onceward_core::{key::Key, outcome::Policy, record::OnMismatch};
-use onceward_engine::{DrainReport, Limits};
+use onceward_engine::{DrainReport, Engine, Limits};
 use onceward_store::{AuditCursor, AuditLog, EntryFilter};
+use tokio::time::Instant;
 
 use crate::kit::{STARTED_MS, World, answering, call, policy, told};
 
@@ -49,6 +50,53 @@ async fn concurrent_duplicates_wait_and_get_the_one_answer_even_if_the_first_cal
         assert_eq!(repeat.await.unwrap(), "order 1 stored Repeat Same");
     }
     assert_eq!(effects.load(Ordering::SeqCst), 1);
+}
+
+// covers: W1
+#[tokio::test(start_paused = true)]
+async fn a_waiting_duplicate_is_answered_in_the_moment_in_which_the_first_one_is() {
+    let engine = World::sound().engine(Limits::default()).await;
+    let effects = Arc::new(AtomicUsize::new(0));
+    let began = Instant::now();
+    // Between two of the looks that a duplicate takes for the sake of other processes, on the second from its arrival on.
+    let takes = Duration::from_millis(6_430);
+    let run = || {
+        let (engine, effects) = (engine.clone(), Arc::clone(&effects));
+        tokio::spawn(async move {
+            let ran = engine.run(call("k", "a", policy()), answering(&effects, takes, 201, "order 1")).await;
+            (told(&ran), began.elapsed())
+        })
+    };
+    let first = run();
+    tokio::time::sleep(SHORT).await;
+    let repeats = [run(), run()];
+    assert_eq!(first.await.unwrap(), ("order 1 Recorded".to_owned(), takes));
+    for repeat in repeats {
+        assert_eq!(repeat.await.unwrap(), ("order 1 stored Repeat Same".to_owned(), takes));
+    }
+}
+
+// covers: W1
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_in_another_process_finds_the_end_within_a_second() {
+    let world = World::sound();
+    let (first, other) = (world.engine(Limits::default()).await, world.engine(Limits::default()).await);
+    let effects = Arc::new(AtomicUsize::new(0));
+    let began = Instant::now();
+    let run = |engine: &Engine| {
+        let (engine, effects) = (engine.clone(), Arc::clone(&effects));
+        let takes = Duration::from_millis(6_430);
+        tokio::spawn(async move {
+            let ran = engine.run(call("k", "a", policy()), answering(&effects, takes, 201, "order 1")).await;
+            (told(&ran), began.elapsed())
+        })
+    };
+    let first = run(&first);
+    tokio::time::sleep(SHORT).await;
+    let repeat = run(&other);
+    assert_eq!(first.await.unwrap(), ("order 1 Recorded".to_owned(), Duration::from_millis(6_430)));
+    let looked = ("order 1 stored Repeat Same".to_owned(), Duration::from_millis(7_050));
+    assert_eq!(repeat.await.unwrap(), looked);
 }
 
 // covers: W1 W2

@@ -90,7 +90,7 @@ async fn client(engines: Vec<Engine>, shop: Arc<Shop>, random: Arc<Seeded>, seed
         let key = KEYS[random.below(KEYS.len() as u64) as usize];
         let engine = engines[random.below(engines.len() as u64) as usize].clone();
         let (visited, chance) = (Arc::clone(&shop), Arc::clone(&random));
-        let running = engine.run(call(key, "a", policy()), move || visit(visited, chance, key, seed));
+        let running = engine.run(call(key, "a", policy()), move |_| visit(visited, chance, key, seed));
         let patience = Duration::from_millis(500 + random.below(12_000));
         // An agent that loses patience drops its request and repeats it.
         if let Ok(ran) = tokio::time::timeout(patience, running).await
@@ -117,13 +117,17 @@ async fn play(seed: u64) {
     for _ in 0..CLIENTS {
         clients.spawn(client(engines.clone(), Arc::clone(&shop), Arc::clone(&random), seed));
     }
-    let clock = Arc::clone(&world.clock);
+    let jumped = world.clone();
     let jumps = Arc::clone(&random);
     let jumping = tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(5 + jumps.below(30))).await;
-            let ahead_ms = jumps.below(20_000);
-            clock.ahead_ms.fetch_add(ahead_ms, std::sync::atomic::Ordering::SeqCst);
+            let time = Duration::from_millis(jumps.below(20_000));
+            // The store's clock steps, or the machine sleeps.
+            match jumps.below(2) {
+                0 => jumped.store_clock.jump(time),
+                _ => jumped.sleep(time),
+            }
         }
     });
     while let Some(ended) = clients.join_next().await {
@@ -145,7 +149,7 @@ async fn nothing_is_lost(world: &World, shop: &Arc<Shop>, seed: u64) {
         for _ in 0..10 {
             let before = shop.booked(key);
             let booking = Arc::clone(shop);
-            let ran = engine.run(call(key, "a", policy()), move || async move {
+            let ran = engine.run(call(key, "a", policy()), move |_| async move {
                 booking.book(key, seed);
                 Effected::Whole { answer: "order", outcome: outcome(201, "order"), consumed: None }
             });

@@ -18,10 +18,11 @@ use onceward_store::{EntryFilter, Fault, Faults, Store};
 use crate::kit::{World, answering, call, outcome, policy, told};
 
 const SHORT: Duration = Duration::from_millis(50);
+const HOUR: Duration = Duration::from_hours(1);
 
 async fn ended(engine: &Engine, key: &str, evidence: Evidence) -> String {
     let ran =
-        engine.run(call(key, "a", policy()), move || async move { Effected::Unanswered(evidence) }).await;
+        engine.run(call(key, "a", policy()), move |_| async move { Effected::Unanswered(evidence) }).await;
     told(&ran)
 }
 
@@ -54,7 +55,7 @@ async fn a_panic_is_doubt_or_the_final_500_by_policy_and_never_a_second_run() {
         let key = format!("{on_panic:?}");
         for expected in [first, second] {
             let policy = Policy { on_panic, ..policy() };
-            let ran = engine.run(call(&key, "a", policy), || async { panic!("the handler's own") }).await;
+            let ran = engine.run(call(&key, "a", policy), |_| async { panic!("the handler's own") }).await;
             assert_eq!(told(&ran), expected, "{on_panic:?}");
         }
     }
@@ -126,7 +127,7 @@ async fn a_holder_that_cannot_renew_gives_up_before_its_lease_ends() {
     let stopped_at = Arc::new(std::sync::Mutex::new(None));
     let noted = Arc::clone(&stopped_at);
     let began = tokio::time::Instant::now();
-    let ran = engine.run(call("k", "a", policy()), move || async move {
+    let ran = engine.run(call("k", "a", policy()), move |_| async move {
         let _noted = Noted(noted);
         std::future::pending::<Effected<&'static str>>().await
     });
@@ -150,7 +151,7 @@ async fn work_that_never_ends_is_doubted_at_its_limit() {
     let engine = World::sound().engine(Limits::default()).await;
     let limited = Policy { run_time_max: Duration::from_secs(90), ..policy() };
     let began = tokio::time::Instant::now();
-    let ran = engine.run(call("k", "a", limited), std::future::pending::<Effected<&'static str>>).await;
+    let ran = engine.run(call("k", "a", limited), |_| std::future::pending::<Effected<&'static str>>()).await;
     assert_eq!((told(&ran), began.elapsed()), ("outcome-unknown".to_owned(), Duration::from_secs(90)));
 }
 
@@ -167,7 +168,7 @@ async fn a_lapsed_claim_is_doubted_and_never_run_again() {
     });
     tokio::time::sleep(SHORT).await;
     // The store's clock steps past the lease while the holder, whose own clock did not, works on.
-    world.clock.ahead_ms.store(3_600_000, Ordering::SeqCst);
+    world.store_clock.jump(HOUR);
     let repeat = engine.run(call("k", "a", policy()), answering(&effects, SHORT, 201, "order 2")).await;
     assert_eq!(told(&repeat), "outcome-unknown");
     assert_eq!(first.await.unwrap(), "order 1 Recorded", "a late answer completes its record");
@@ -189,7 +190,7 @@ async fn a_verdict_ends_a_doubt_and_an_effect_after_a_verdict_of_absence_raises_
         told(&running.run(call("k", "a", policy()), answering(&counter, takes, 201, "order 1")).await)
     });
     tokio::time::sleep(SHORT).await;
-    world.clock.ahead_ms.store(3_600_000, Ordering::SeqCst);
+    world.store_clock.jump(HOUR);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let page =
         engine.list(EntryFilter { in_doubt_only: true, ..EntryFilter::default() }, None, 10).await.unwrap();
@@ -219,7 +220,7 @@ async fn a_streamed_answer_is_recorded_when_it_ends_and_doubted_when_it_is_cut()
     let stream = |key: &'static str, cut: bool| {
         let engine = engine.clone();
         async move {
-            let ran = engine.run(call(key, "a", policy()), move || async move {
+            let ran = engine.run(call(key, "a", policy()), move |_| async move {
                 let rest = Box::pin(async move {
                     tokio::time::sleep(Duration::from_secs(5)).await;
                     if cut {

@@ -1,16 +1,17 @@
 //! Cases of doubt, verdicts and cancellation.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use onceward_core::record::{
-    Alarm, Attempt, Decision, Denial, DoubtReason, Drift, Epoch, Interest, Settlement, State, Verdict,
+    Alarm, Attempt, Decision, Denial, DoubtReason, Drift, Epoch, Interest, OnLapse, Settlement, State,
+    Verdict,
 };
 
 use super::{
-    Subject,
-    kit::{REMEMBER, answer, claim, decision, granted, id, record, resolution},
+    Subject, Survival,
+    kit::{self, LEASE, REMEMBER, answer, claim, decision, granted, id, record, resolution},
 };
-use crate::port::{AuditCursor, Clock, ResolutionChange, Settle, Store};
+use crate::port::{AuditCursor, Claim, Clock, ResolutionChange, Settle, Store};
 
 const CANCEL: ResolutionChange = ResolutionChange::Cancel { remember: REMEMBER };
 
@@ -171,4 +172,73 @@ pub async fn a_verdict_is_written_with_its_evidence<S: Subject>(subject: S) {
     // A claim writes none.
     decision(store.claim(claim(2, 1)).await);
     assert_eq!(audit.read(AuditCursor(0), None, 10).await.expect("the log answers").len(), 2);
+}
+
+/// Doubts by reason, lapsed leases, and what is in doubt now.
+async fn counted(store: &dyn Store) -> (BTreeMap<&'static str, u64>, u64, u64) {
+    let tally = store.health().await.expect("the store answers").tally;
+    (tally.doubts(), tally.leases_lapsed(), tally.in_doubt())
+}
+
+/// A claim of a key that may run again once its lease has lapsed.
+fn repeatable(key: u64, attempt: u8) -> Claim {
+    let mut claim = claim(key, attempt);
+    claim.terms.on_lapse = OnLapse::Execute;
+    claim
+}
+
+/// Whatever finds it, the loss of a claim is one, and who comes later or says it again finds nothing new.
+// covers: A2 L4 L10
+pub async fn each_claim_that_is_lost_is_counted_once<S: Subject>(mut subject: S) {
+    let (store, clock) = (subject.store(), subject.clock());
+    assert_eq!(counted(&*store).await, (BTreeMap::new(), 0, 0));
+    // Its holder gives up, and says so twice.
+    let told = granted(&*store, 1, 1).await;
+    for _ in 0..2 {
+        let end = Settle::Doubt(DoubtReason::AnswerCut);
+        assert_eq!(decision(store.settle(id(1), told, end).await), Decision::Settled);
+    }
+    let mut expected = (BTreeMap::from([("answer-cut", 1)]), 0, 1);
+    assert_eq!(counted(&*store).await, expected);
+    // A holder may doubt its lease while it holds it still.
+    let anxious = granted(&*store, 2, 1).await;
+    let end = Settle::Doubt(DoubtReason::LeaseLapsed);
+    assert_eq!(decision(store.settle(id(2), anxious, end).await), Decision::Settled);
+    expected = (BTreeMap::from([("answer-cut", 1), ("lease-lapsed", 1)]), 0, 2);
+    assert_eq!(counted(&*store).await, expected);
+
+    // A duplicate, a renewal, a cancellation, a sweep, and the next attempt of what may run again.
+    for key in 3..=5 {
+        granted(&*store, key, 1).await;
+    }
+    let renewing = granted(&*store, 6, 1).await;
+    decision(store.claim(repeatable(7, 1)).await);
+    clock.advance(LEASE);
+    for attempt in 2..=3 {
+        let refused = decision(store.claim(claim(3, attempt)).await);
+        assert!(matches!(refused, Decision::Refuse(Denial::InDoubt { .. })), "{refused:?}");
+        assert_eq!(decision(store.renew(id(6), renewing).await), Decision::Stale(Alarm::None));
+        let refused = resolved(&*store, 4, CANCEL).await;
+        assert!(matches!(refused, Decision::Refuse(Denial::InDoubt { .. })), "{refused:?}");
+        kit::sweep_all(&*store).await;
+        let run_again = decision(store.claim(repeatable(7, 2)).await);
+        assert!(matches!(run_again, Decision::Execute(_)), "{run_again:?}");
+    }
+    expected = (BTreeMap::from([("answer-cut", 1), ("lease-lapsed", 5)]), 5, 6);
+    assert_eq!(counted(&*store).await, expected);
+
+    // What ends a doubt ends it for the gauge alone.
+    assert_eq!(resolved(&*store, 1, judging(told, Verdict::Absent)).await, Decision::Settled);
+    assert_eq!(decision(store.settle(id(2), anxious, Settle::Complete(answer())).await), Decision::Settled);
+    expected.2 = 4;
+    assert_eq!(counted(&*store).await, expected);
+
+    // The next process finds what this one held, and counts from there.
+    granted(&*store, 8, 1).await;
+    drop(store);
+    expected = match subject.crash().await {
+        Survival::Records => (BTreeMap::from([("holder-gone", 1)]), 0, 5),
+        Survival::Nothing => (BTreeMap::new(), 0, 0),
+    };
+    assert_eq!(counted(&*subject.store()).await, expected);
 }

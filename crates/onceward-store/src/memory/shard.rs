@@ -11,7 +11,7 @@ use onceward_core::{
 use super::MemoryLimits;
 use crate::{
     port::{Entry, EntryFilter, Reply},
-    step::{Census, Kind},
+    step::{Census, Held, Kind, Loss},
 };
 
 /// A record in its place.
@@ -41,6 +41,7 @@ impl Slot {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
     pub(super) records: u64,
+    pub(super) in_doubt: u64,
     pub(super) bytes: u64,
 }
 
@@ -60,7 +61,7 @@ impl Shard {
     }
 
     pub(super) fn usage(&self) -> Usage {
-        Usage { records: self.slots.len() as u64, bytes: self.bytes }
+        Usage { records: self.slots.len() as u64, in_doubt: self.census.in_doubt(), bytes: self.bytes }
     }
 
     pub(super) fn census(&self) -> Census {
@@ -77,7 +78,7 @@ impl Shard {
         self.due.iter().copied().take_while(move |(due_at, _)| *due_at <= now)
     }
 
-    /// Runs one event on one record and writes back what comes out.
+    /// Runs one event on one record and writes back what comes out; says what was lost by it.
     pub(super) fn apply(
         &mut self,
         id: LookupId,
@@ -85,12 +86,14 @@ impl Shard {
         label: &Label,
         now: Timestamp,
         birth: impl FnOnce() -> u64,
-    ) -> Reply {
+    ) -> (Reply, Option<Loss>) {
         let (record, place) = match self.take(id) {
             Some(Slot { record, label, born }) => (record, Some((label, born))),
             None => (Record::absent(), None),
         };
+        let held = Held::of(&record);
         let (record, decision) = record.on(event, now);
+        let lost = held.and_then(|held| held.lost(&record, now));
         if !record.is_blank() {
             let (mut kept, born) = place.unwrap_or_else(|| (label.clone(), birth()));
             if matches!(decision, Decision::Execute(_)) {
@@ -98,9 +101,9 @@ impl Shard {
             }
             let reply = Reply::decided(decision, &record, now);
             self.put(id, Slot { record, label: kept, born });
-            return reply;
+            return (reply, lost);
         }
-        Reply::decided(decision, &record, now)
+        (Reply::decided(decision, &record, now), lost)
     }
 
     /// What a listing shows of a record, where the filter lets it.

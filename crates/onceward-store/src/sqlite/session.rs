@@ -57,7 +57,8 @@ pub(super) fn begin(path: &Path, options: SqliteOptions) -> Result<Writer, OpenE
     // An eighth more than a checkpoint starts at: the batch that reaches it writes on behind it.
     let log_bytes = u64::from(options.log_pages) * FRAME_BYTES * 9 / 8;
     place.prime_log(log_bytes).map_err(place.io("prime the log of"))?;
-    let mut writer = Writer { connection, place, lock, ledger, time, log_bytes, suspect: false };
+    let tally = Arc::default();
+    let mut writer = Writer { connection, place, lock, ledger, time, tally, log_bytes, suspect: false };
     writer.recover().map_err(|failure| {
         let path = writer.place.database().to_owned();
         OpenError::Recovery { path, source: failure.error() }

@@ -11,7 +11,7 @@ use super::ledger::{Ledger, from_time};
 use crate::{
     codec::{self, Row},
     port::{Reply, StoredAudit},
-    step::Kind,
+    step::{Held, Kind, Loss},
 };
 
 /// An open transaction at one point in time.
@@ -23,6 +23,8 @@ pub(super) struct Transaction<'a> {
     pub(super) now: Timestamp,
     /// Whether there is anything to commit: what only reads costs no sync.
     pub(super) wrote: bool,
+    /// Claims that it ends so, to be counted once it is committed.
+    pub(super) lost: Vec<Loss>,
 }
 
 /// What is stored under an id.
@@ -93,6 +95,7 @@ impl Transaction<'_> {
         if record != before {
             self.ledger.census.moved(applied.before, applied.after);
             self.wrote = true;
+            self.lost.extend(Held::of(&before).and_then(|held| held.lost(&record, self.now)));
             match (place, kept, label) {
                 (Some(place), _, _) if record.is_blank() => self.delete(place)?,
                 (Some(place), Some(mut kept), label) => {

@@ -12,7 +12,7 @@ use super::{
     question::Queued,
     transaction::Transaction,
 };
-use crate::{clock::StoreTime, port::StoreError, step::Kind};
+use crate::{clock::StoreTime, port::StoreError, step::Kind, tally::Tally};
 
 /// Operations that wait for the writer; more are refused (S1). Some 0.2 s of work, and far more than the tasks that any one process runs
 /// against a store.
@@ -38,6 +38,7 @@ pub(super) struct Writer {
     pub(super) lock: Lock,
     pub(super) ledger: Ledger,
     pub(super) time: Arc<StoreTime>,
+    pub(super) tally: Arc<Tally>,
     /// Bytes that the log should not exceed.
     pub(super) log_bytes: u64,
     /// A transaction did not end as it should: what the ledger says is read again before the next one.
@@ -116,10 +117,11 @@ impl Writer {
             .and_then(|mut begin| begin.execute([]))
             .map_err(Failure::certain("the file could not be written to"))?;
         let now = self.time.now();
-        let mut transaction = Transaction { connection, ledger, now, wrote: false };
+        let mut transaction = Transaction { connection, ledger, now, wrote: false, lost: Vec::new() };
         let done = work(&mut transaction).and_then(|()| {
             if transaction.wrote { transaction.ledger.save(transaction.connection, now) } else { Ok(()) }
         });
+        let lost = transaction.lost;
         if let Err(source) = done {
             // Rolled back by `mend`, before the next transaction: until COMMIT nothing of it can become durable.
             self.suspect = true;
@@ -127,12 +129,15 @@ impl Writer {
             return Err(Failure::certain("the transaction failed and was rolled back")(source));
         }
         let committed = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
-        committed.map(drop).map_err(|source| {
+        committed.map_err(|source| {
             // The commit's frames may or may not have reached the log: a crash now could bring them to light.
             self.suspect = true;
             let reason = "the commit failed, and may have reached the disk";
             Failure { reason, certain: false, source: Arc::new(source) }
-        })
+        })?;
+        lost.into_iter().for_each(|loss| self.tally.count(loss));
+        self.tally.set_in_doubt(self.ledger.census.in_doubt());
+        Ok(())
     }
 
     /// After a failure: ends what is left of the transaction and takes the counts from the file again.

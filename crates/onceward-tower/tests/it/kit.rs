@@ -22,6 +22,7 @@ use onceward_core::{
     fingerprint::Equality,
     key::Carriers,
     outcome::{Evidence, Policy},
+    profile::Manner,
     refusal::Refusal,
     secret::Secret,
     time::Timestamp,
@@ -119,16 +120,24 @@ impl Rules for Keyed {
         let fields = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         match carriers.read(fields) {
             Ok(None) => Judgement::Pass,
-            Err(invalid) => Judgement::Refuse { refusal: Refusal::KeyInvalid(invalid), key: None },
+            Err(invalid) => Judgement::Refuse {
+                refusal: Refusal::KeyInvalid(invalid),
+                key: None,
+                manner: Manner::ONCEWARD,
+            },
             Ok(Some(key)) => Judgement::Guard(Box::new(Plan {
                 tenant: Tenant::single(),
                 actor: Actor::new("session", b"agent"),
                 key,
                 carriers,
+                body_member: None,
                 origin: None,
                 equality: Arc::clone(&self.equality),
                 unreadable: self.unreadable,
                 policy: Arc::clone(&self.policy),
+                intent: None,
+                kept_fields: None,
+                manner: Manner::ONCEWARD,
                 undated: Undated::Execute,
             })),
         }

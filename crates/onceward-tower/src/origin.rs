@@ -1,0 +1,292 @@
+//! The rules of those who own the origin: routes, actors and a profile (K3-K5, C1, C4).
+
+mod actor;
+mod route;
+mod template;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, request::Parts};
+use onceward_core::{
+    actor::{Scope, Tenant},
+    key::Key,
+    profile::{self, Manner, Namespace, Profile},
+    refusal::Refusal,
+};
+use onceward_engine::{Engine, Undated};
+
+use self::{actor::Actors, route::Routes};
+pub use self::{
+    actor::{ActorHook, ActorSource, Anonymous, CredentialsUnreadable, TlsSubject, TrustedHeader},
+    route::{Demand, Guarding, Route, RouteInvalid},
+};
+use crate::{
+    contract::{self, Page},
+    original::original_uri,
+    precondition,
+    respond::{Cors, Surface},
+    rules::{Judgement, Plan, Rules, SeekKey},
+};
+
+/// Fields by which some servers take a request for one with another method; a guarded request may not carry them (S6).
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+
+/// Says which requests of an origin are guarded, and how.
+///
+/// Without further words every POST, PATCH, PUT and DELETE that carries a key is guarded as its [`Profile`] has it, and belongs to whoever
+/// its `Authorization` names.
+///
+/// ```
+/// # use onceward_core::profile::Profile;
+/// # use onceward_tower::origin::{ActorSource, Anonymous, Guarding, OriginSettings, Route};
+/// let profile = Profile::onceward();
+/// let orders = Guarding { is_key_required: true, ..Guarding::of(&profile) };
+/// let settings = OriginSettings {
+///     actors: vec![ActorSource::Authorization, ActorSource::Cookie("sid".into())],
+///     anonymous: Anonymous::Refuse,
+///     routes: vec![
+///         Route::guarded(&["POST"], "/orders", orders)?,
+///         Route::passed(&[], "/webhooks/{*rest}")?,
+///     ],
+///     ..OriginSettings::of(profile)
+/// };
+/// # Ok::<(), onceward_tower::origin::RouteInvalid>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct OriginRules(Arc<Inner>);
+
+/// What an owner decides.
+#[derive(Clone, Debug)]
+pub struct OriginSettings {
+    /// The customer of a shared instance.
+    pub tenant: Tenant,
+    /// Where the actor comes from; the first source that has one decides (K4).
+    pub actors: Vec<ActorSource>,
+    /// What a request without credentials is.
+    pub anonymous: Anonymous,
+    /// The routes in the order in which they are tried; the first that matches decides.
+    pub routes: Vec<Route>,
+    /// How requests are guarded that no route matches; `None` lets them pass.
+    pub others: Option<Guarding>,
+    /// What an unknown key without a time of issue means after history was lost (T5).
+    pub undated: Undated,
+    /// What the contract says of itself (C1).
+    pub profile: Profile,
+}
+
+impl OriginSettings {
+    /// A profile's own rules for every path, the actor by `Authorization`, one shared actor for those without.
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        Self {
+            tenant: Tenant::single(),
+            actors: vec![ActorSource::Authorization],
+            anonymous: Anonymous::Shared,
+            routes: Vec::new(),
+            others: Some(Guarding::of(&profile)),
+            undated: Undated::Execute,
+            profile,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    engine: Engine,
+    tenant: Tenant,
+    actors: Actors,
+    routes: Routes,
+    undated: Undated,
+    manner: Manner,
+    contract: String,
+}
+
+impl OriginRules {
+    /// Rules over the engine that will run what they guard.
+    #[must_use]
+    pub fn new(engine: Engine, settings: OriginSettings) -> Self {
+        let contract = contract::document(&settings);
+        let OriginSettings { tenant, actors, anonymous, routes, others, undated, profile } = settings;
+        Self(Arc::new(Inner {
+            engine,
+            tenant,
+            actors: Actors { sources: actors, anonymous },
+            routes: Routes { routes, others },
+            undated,
+            manner: profile.manner,
+            contract,
+        }))
+    }
+
+    /// How the answers of these rules look: their pages are under `/.well-known/idempotency`.
+    #[must_use]
+    pub fn surface(&self) -> Surface {
+        Surface {
+            type_base: contract::PROBLEMS_PATH.to_owned(),
+            status_base: Some(format!("{}/", contract::EFFECTS_PATH)),
+            cors: Cors::Closed,
+        }
+    }
+
+    /// What a request for one of the contract's own pages gets; `None` for every other request.
+    fn page(&self, head: &Parts) -> Option<Judgement> {
+        let path = head.uri.path();
+        if !path.starts_with(contract::WELL_KNOWN_PATH) || !matches!(head.method, Method::GET | Method::HEAD)
+        {
+            return None;
+        }
+        if path == contract::WELL_KNOWN_PATH {
+            return Some(Judgement::Tell(Page::Contract(self.0.contract.clone())));
+        }
+        if path == contract::EFFECTS_PATH {
+            return Some(match self.asked_effect(head) {
+                Ok(page) => Judgement::Tell(page),
+                Err(refusal) => Judgement::Refuse { refusal, key: None, manner: self.0.manner },
+            });
+        }
+        contract::page(path).map(Judgement::Tell)
+    }
+
+    /// The effect that a status request's key names.
+    ///
+    /// A key that is unique in a route or an operation only (K5) is asked for with `?method=POST&path=/orders`.
+    fn asked_effect(&self, head: &Parts) -> Result<Page, Refusal> {
+        let query = head.uri.query().unwrap_or_default().as_bytes();
+        let asked = |name: &str| {
+            form_urlencoded::parse(query)
+                .find(|(asked, _)| asked == name)
+                .map(|(_, value)| value.into_owned())
+        };
+        let (method, path) =
+            (asked("method").unwrap_or_else(|| "POST".to_owned()), asked("path").unwrap_or_default());
+        let (guarding, name) = self.0.routes.matched(&method, &path).ok_or(Refusal::KeyMissing)?;
+        let key = read_key(head, guarding)?.ok_or(Refusal::KeyMissing)?;
+        let actor = self.0.actors.of(head)?;
+        let scope = scope(guarding, &name, &method, &path);
+        Ok(Page::Effect { tenant: self.0.tenant.clone(), actor, key, scope })
+    }
+
+    fn guard(&self, head: &mut Parts, guarding: &Guarding) -> Result<Judgement, (Refusal, Option<Key>)> {
+        let key = read_key(head, guarding).map_err(|refusal| (refusal, None))?;
+        let Some(key) = key else {
+            return match guarding.body_member {
+                Some(member) => self.seek_key(head, guarding, member).map_err(|refusal| (refusal, None)),
+                None if guarding.is_key_required => Err((Refusal::KeyMissing, None)),
+                None => {
+                    self.0.engine.telemetry().count_unprotected();
+                    Ok(Judgement::PassUnkeyed)
+                }
+            };
+        };
+        let plan = self.plan(head, guarding).and_then(|plan| {
+            guarding.key_rule.check(&key).map_err(Refusal::KeyInvalid)?;
+            Ok(plan)
+        });
+        match plan {
+            Ok(plan) => Ok(Judgement::Guard(Box::new(plan(key)))),
+            Err(refusal) => Err((refusal, Some(key))),
+        }
+    }
+
+    fn seek_key(
+        &self,
+        head: &Parts,
+        guarding: &Guarding,
+        member: &'static str,
+    ) -> Result<Judgement, Refusal> {
+        Ok(Judgement::SeekKey(Box::new(SeekKey {
+            member,
+            is_required: guarding.is_key_required,
+            rule: guarding.key_rule,
+            request_bytes_max: guarding.policy.request_bytes_max,
+            carriers: guarding.carriers.clone(),
+            manner: guarding.manner,
+            plan: Box::new(self.plan(head, guarding)?),
+        })))
+    }
+
+    /// Everything about a guarded request but its key.
+    fn plan(
+        &self,
+        head: &Parts,
+        guarding: &Guarding,
+    ) -> Result<impl FnOnce(Key) -> Plan + Send + use<>, Refusal> {
+        if head.headers.keys().any(|name| METHOD_OVERRIDES.contains(&&*name.as_str().replace('_', "-"))) {
+            return Err(Refusal::HeadAmbiguous("a field overrides the method of a guarded request"));
+        }
+        if head.headers.get_all("early-data").iter().any(|value| value.as_bytes() == b"1") {
+            return Err(Refusal::TooEarly);
+        }
+        if let Some(field) = guarding.issue_field {
+            let issued = precondition::date(&head.headers, field);
+            profile::check_issue(issued, self.0.engine.now(), guarding.policy.retention)?;
+        }
+        let preconditions = precondition::read(&head.headers)?;
+        if guarding.precondition == Demand::Required && preconditions.is_none() {
+            return Err(Refusal::PreconditionRequired);
+        }
+        let actor = self.0.actors.of(head)?;
+        let (tenant, undated, guarding) = (self.0.tenant.clone(), self.0.undated, guarding.clone());
+        Ok(move |key| Plan {
+            tenant,
+            actor,
+            key,
+            carriers: guarding.carriers,
+            body_member: guarding.body_member,
+            origin: None,
+            equality: guarding.equality,
+            unreadable: guarding.unreadable,
+            policy: guarding.policy,
+            intent: Some(guarding.intent),
+            kept_fields: guarding.kept_fields,
+            manner: guarding.manner,
+            undated,
+        })
+    }
+}
+
+fn read_key(head: &Parts, guarding: &Guarding) -> Result<Option<Key>, Refusal> {
+    let fields = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    guarding.carriers.read(fields).map_err(Refusal::KeyInvalid)
+}
+
+fn scope(guarding: &Guarding, name: &str, method: &str, path: &str) -> Scope {
+    match guarding.namespace {
+        Namespace::Actor => Scope::Actor,
+        Namespace::Route => Scope::Route(name.into()),
+        Namespace::Operation => Scope::Operation {
+            method: method.into(),
+            origin: Box::default(),
+            path: path.into(),
+            name: Box::default(),
+        },
+    }
+}
+
+impl Rules for OriginRules {
+    fn judge(&self, head: &mut Parts) -> Judgement {
+        if let Some(judgement) = self.page(head) {
+            return judgement;
+        }
+        let Some((guarding, _)) = self.0.routes.matched(head.method.as_str(), original_uri(head).path())
+        else {
+            return Judgement::Pass;
+        };
+        let manner = guarding.manner;
+        self.guard(head, guarding).unwrap_or_else(|(refusal, key)| Judgement::Refuse { refusal, key, manner })
+    }
+
+    fn scope(&self, head: &Parts, _: &[u8]) -> Scope {
+        let (method, path) = (head.method.as_str(), original_uri(head).path());
+        match self.0.routes.matched(method, path) {
+            Some((guarding, name)) => scope(guarding, &name, method, path),
+            None => Scope::Actor,
+        }
+    }
+
+    fn advertise(&self, headers: &mut HeaderMap) {
+        for (name, value) in contract::ADVERTISED {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+}
