@@ -7,6 +7,7 @@ mod manifests;
 mod metrics;
 mod names;
 mod problems;
+mod profiles;
 mod protocol;
 mod rust;
 mod settings;
@@ -30,7 +31,7 @@ struct Finding {
 
 type Check = fn(&Tree) -> Vec<Finding>;
 
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 15] = [
     manifests::imports,
     manifests::lints,
     manifests::core_is_pure,
@@ -42,6 +43,7 @@ const CHECKS: [Check; 14] = [
     headers::spelling,
     protocol::citations,
     problems::pages,
+    profiles::pages,
     metrics::documented,
     settings::documented,
     vectors::read_by_a_test,

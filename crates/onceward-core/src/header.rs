@@ -16,6 +16,8 @@ pub mod name {
     pub const PRECONDITION_SNAPSHOT: &str = "precondition-snapshot";
     /// The fencing token that a guarded request runs under, for its origin (L2, L14).
     pub const ONCEWARD_EPOCH: &str = "onceward-epoch";
+    /// The slug of a refusal's problem type, where the answer has no room for a problem.
+    pub const ONCEWARD_PROBLEM: &str = "onceward-problem";
     /// Until when the client means it (F5).
     pub const INTENT_EXPIRES_AT: &str = "intent-expires-at";
 }

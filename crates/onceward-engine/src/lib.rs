@@ -26,7 +26,7 @@ pub use codec::DecodeError;
 pub use engine::{DrainReport, Engine, Parts};
 pub use entropy::{Entropy, EntropyError, SystemEntropy};
 pub use limits::Limits;
-pub use onceward_store::Undated;
+pub use onceward_store::{Stored, Undated};
 pub use operator::{Finding, Resolved, state_name};
 pub use probe::{Probe, Stage};
 pub use seal::{OpenError, SealContext, Sealer};

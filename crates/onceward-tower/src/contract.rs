@@ -10,8 +10,7 @@ use onceward_core::{
     record::{DoubtReason, Record, State, TombstoneKind},
     refusal::{PROBLEM_SLUGS, Refusal},
 };
-use onceward_engine::{Engine, state_name};
-use onceward_store::Stored;
+use onceward_engine::{Engine, Stored, state_name};
 use serde::Serialize;
 
 use crate::{

@@ -8,6 +8,7 @@ mod budget;
 mod coding;
 mod contract;
 mod execute;
+mod grpc;
 mod handler;
 mod intent;
 mod json_rpc;

@@ -21,6 +21,7 @@ use onceward_engine::{Ran, Standing};
 use crate::{
     body::ResponseBody,
     execute::consumed,
+    grpc,
     json_rpc::{self, Calls},
 };
 
@@ -59,6 +60,8 @@ pub(crate) struct Asker {
     pub(crate) id: Option<LookupId>,
     /// The ids of JSON-RPC calls, which their answers repeat.
     pub(crate) calls: Option<Calls>,
+    /// The `Content-Type` of a gRPC call, whose refusals have gRPC's own form.
+    grpc: Option<HeaderValue>,
     /// How its contract wants answers to look.
     manner: Manner,
     /// The fields of the request that its answer repeats.
@@ -79,6 +82,7 @@ impl Asker {
             cause: Arc::default(),
             id: None,
             calls: None,
+            grpc: grpc::content_type(&head.headers),
             manner: Manner::ONCEWARD,
             echo: Vec::new(),
         }
@@ -172,6 +176,9 @@ impl Asker {
             cause: self.cause.get().map(String::as_str),
             status_url: status_url.as_deref(),
         };
+        if let Some(content_type) = &self.grpc {
+            return self.refuse_call(refusal, &problem.detail(), content_type);
+        }
         let text = problem.render_as(self.form, &self.manner);
         let mut response = Response::new(ResponseBody::whole(Bytes::from(text), None));
         *response.status_mut() =
@@ -196,6 +203,24 @@ impl Asker {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             set(headers, header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true");
         }
+        response
+    }
+}
+
+impl Asker {
+    /// Turns a refusal of a gRPC call into a response.
+    fn refuse_call<C>(
+        &self,
+        refusal: &Refusal,
+        detail: &str,
+        content_type: &HeaderValue,
+    ) -> Response<ResponseBody<C>> {
+        let mut response = Response::new(ResponseBody::whole(Bytes::new(), None));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type.clone());
+        grpc::refuse(headers, refusal, detail);
+        mark(headers, refusal.is_key_consumed(), refusal.intent_status());
+        self.mark_as_contract(headers, self.manner.marks(refusal));
         response
     }
 }

@@ -15,11 +15,13 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("onceward-tower", &["onceward-core", "onceward-engine"]),
     ("onceward-proxy", &["onceward-core", "onceward-engine", "onceward-tower"]),
     ("onceward-control", &["onceward-core", "onceward-engine", "onceward-store"]),
+    ("onceward-drill", &["onceward-core"]),
     (
         "onceward-cli",
         &[
             "onceward-control",
             "onceward-core",
+            "onceward-drill",
             "onceward-engine",
             "onceward-proxy",
             "onceward-store",

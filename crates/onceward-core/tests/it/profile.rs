@@ -27,10 +27,18 @@ fn all() -> impl Iterator<Item = Profile> {
     Profile::NAMES.iter().map(|name| Profile::named(name).unwrap())
 }
 
+/// The rows that hold names of fields, which a page spells as people do and the program in lower case.
+const FIELD_ROWS: [&str; 4] = ["| Field", "| Repeated", "| On first", "| On re"];
+
+fn folded(line: &str) -> String {
+    let is_of_fields = FIELD_ROWS.iter().any(|row| line.starts_with(row));
+    if is_of_fields { line.to_ascii_lowercase() } else { line.to_owned() }
+}
+
 /// The table of settings that a page has.
 fn table_of(page: &str) -> String {
     let (_, rest) = page.split_once("| Setting | Value |\n| --- | --- |\n").expect("the page has the table");
-    rest.lines().take_while(|line| line.starts_with('|')).map(|line| format!("{line}\n")).collect()
+    rest.lines().take_while(|line| line.starts_with('|')).map(folded).collect::<Vec<_>>().join("\n")
 }
 
 fn table(profile: &Profile) -> String {
@@ -58,7 +66,7 @@ fn table(profile: &Profile) -> String {
         ("On refusals", fields(manner.refused)),
         ("On refusals of what was let in before", fields(manner.unsettled)),
     ];
-    rows.into_iter().map(|(name, value)| format!("| {name} | {value} |\n")).collect()
+    rows.map(|(name, value)| folded(&format!("| {name} | {value} |"))).join("\n")
 }
 
 fn none() -> String {
