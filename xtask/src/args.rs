@@ -11,26 +11,31 @@ Usage: cargo xtask COMMAND
 Commands:
   test [--only PART]   Installs what the tests need, runs them all, says how long each part took.
                        Parts: rust, doc-tests, browser, demo
-  ci [--after-test]    fmt, tidy, clippy, docs, and all of `test`; goes on after a failure and lists them all.
-                       With --after-test without the tests, for a machine that has just run them
+  ci [--after-test]    fmt, tidy, clippy, docs, all of `test`, `bench --smoke`; goes on after a failure and lists
+                       them all. With --after-test without the tests, for a machine that has just run them
+  bench [NAME…]        Measures what onceward costs beside its peers: layer, actix, gateway, store; without names all.
+                       Wants a quiet machine of two cores, and takes some twenty minutes.
+                       With --json a line a benchmark; with --smoke a minute, to see that it works
   tidy                 The rules that no compiler knows, each finding with its place and how to mend it
   help                 This text
 
 Examples:
   cargo xtask test
   cargo xtask test --only browser
+  cargo xtask bench layer
   cargo xtask tidy
 
 Exit status: 0 all is well, 1 something failed or was found, 2 the arguments make no sense.
 ";
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Help,
     /// One part, or all of them.
     Test(Option<Part>),
     Ci(Tests),
+    Bench(Benchmarks),
     Tidy,
 }
 
@@ -49,6 +54,15 @@ pub(crate) enum Tests {
     Included,
     /// `cargo xtask test` has just run on the same tree.
     DoneBefore,
+}
+
+/// What is measured, and how. The program that measures knows the names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Benchmarks {
+    /// None of them stands for all.
+    pub(crate) names: Vec<String>,
+    pub(crate) is_smoke: bool,
+    pub(crate) is_json: bool,
 }
 
 /// Arguments that make no sense.
@@ -72,6 +86,7 @@ impl Command {
         let command = match name.as_str() {
             "help" | "--help" | "-h" => Self::Help,
             "tidy" => Self::Tidy,
+            "bench" => Self::Bench(Benchmarks::parse(&mut rest)?),
             "test" => match rest.next_if_eq("--only") {
                 None => Self::Test(None),
                 Some(_) => Self::Test(Some(Part::parse(rest.next())?)),
@@ -86,6 +101,21 @@ impl Command {
             None => Ok(command),
             Some(argument) => Err(UsageFault::ArgumentUnknown(argument)),
         }
+    }
+}
+
+impl Benchmarks {
+    fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, UsageFault> {
+        let mut benchmarks = Self::default();
+        for argument in arguments {
+            match argument.as_str() {
+                "--smoke" => benchmarks.is_smoke = true,
+                "--json" => benchmarks.is_json = true,
+                option if option.starts_with('-') => return Err(UsageFault::ArgumentUnknown(argument)),
+                _ => benchmarks.names.push(argument),
+            }
+        }
+        Ok(benchmarks)
     }
 }
 
@@ -132,6 +162,16 @@ mod tests {
             ("test --only doc-tests", Ok(Command::Test(Some(Part::DocTests)))),
             ("ci", Ok(Command::Ci(Tests::Included))),
             ("ci --after-test", Ok(Command::Ci(Tests::DoneBefore))),
+            ("bench", Ok(Command::Bench(Benchmarks::default()))),
+            (
+                "bench layer --json store --smoke",
+                Ok(Command::Bench(Benchmarks {
+                    names: vec!["layer".to_owned(), "store".to_owned()],
+                    is_smoke: true,
+                    is_json: true,
+                })),
+            ),
+            ("bench --fast", Err(UsageFault::ArgumentUnknown("--fast".to_owned()))),
             ("tidy", Ok(Command::Tidy)),
             ("--help", Ok(Command::Help)),
             ("test --help", Ok(Command::Help)),

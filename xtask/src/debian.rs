@@ -1,4 +1,4 @@
-//! What the browser's tests need beside Rust, installed on Debian and Ubuntu when it is absent. Never skipped in silence.
+//! What the tests need beside Rust, installed on Debian and Ubuntu when it is absent. Never skipped in silence.
 
 use std::{env, ffi::OsString, fmt, fs, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -15,6 +15,9 @@ const NODE_VERSION: &str = "22.23.3";
 
 /// Where Debian puts it, and where e2e looks for it first.
 const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// Where packages put servers; few users have these in their `PATH`.
+const SYSTEM_FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/usr/local/sbin"];
 
 /// How Chromium got here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,32 @@ pub(crate) fn install_openssl() -> Result<(), InstallError> {
         Some(_) => Ok(()),
         None => apt_install(&["openssl", "ca-certificates"]),
     }
+}
+
+/// Makes sure of nginx and HAProxy, which the gateway's reading of requests is held against.
+pub(crate) fn install_servers() -> Result<(), InstallError> {
+    install_programs(&[("nginx", "nginx-light"), ("haproxy", "haproxy")])
+}
+
+/// Makes sure of the gateways and the load generators of the benchmarks; returns the `PATH` with which they are found.
+pub(crate) fn install_bench_tools(workshop: &Workshop) -> Result<OsString, InstallError> {
+    install_openssl()?;
+    install_servers()?;
+    install_programs(&[("wrk", "wrk"), ("h2load", "nghttp2-client"), ("taskset", "util-linux")])?;
+    let mut path = workshop.path.clone();
+    for folder in SYSTEM_FOLDERS {
+        path.push(":");
+        path.push(folder);
+    }
+    Ok(path)
+}
+
+/// Makes sure of programs, given with the packages that hold them.
+fn install_programs(programs: &[(&str, &'static str)]) -> Result<(), InstallError> {
+    let has = |name: &str| SYSTEM_FOLDERS.iter().any(|folder| Path::new(folder).join(name).exists());
+    let missing: Vec<&str> =
+        programs.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
 }
 
 /// Makes sure of Node.js and npm; returns the `PATH` with which they are found.

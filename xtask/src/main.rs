@@ -1,6 +1,7 @@
 //! The one door: `cargo xtask test` for a newcomer, `cargo xtask ci` for a machine.
 
 mod args;
+mod bench;
 mod debian;
 mod run;
 mod steps;
@@ -13,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-use args::{Command, HELP};
+use args::{Benchmarks, Command, HELP};
 use steps::Workshop;
 
 /// Something was found, or failed.
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         }
         Ok(Command::Test(part)) => verdict(&steps::test(part), &workshop()),
         Ok(Command::Ci(tests)) => verdict(&steps::ci(tests), &workshop()),
+        Ok(Command::Bench(benchmarks)) => benched(&benchmarks, &workshop()),
         Ok(Command::Tidy) => tidied(&workshop().root),
         Err(fault) => {
             eprintln!("{fault}\n\n{HELP}");
@@ -52,6 +54,16 @@ fn verdict(steps: &[steps::Step], workshop: &Workshop) -> ExitCode {
     let ended = steps::run_all(steps, workshop);
     print!("{}", steps::report(&ended));
     if ended.iter().all(|step| step.result.is_ok()) { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+fn benched(benchmarks: &Benchmarks, workshop: &Workshop) -> ExitCode {
+    match bench::run(benchmarks, workshop) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(FAILED)
+        }
+    }
 }
 
 fn tidied(root: &Path) -> ExitCode {

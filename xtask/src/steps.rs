@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
-    args::{Part, Tests},
-    debian,
+    args::{Benchmarks, Part, Tests},
+    bench, debian,
     run::{Program, ProgramError},
     tidy,
 };
@@ -46,6 +46,7 @@ const RUST: Step = Step { name: "rust", run: rust_tests };
 const DOC_TESTS: Step = Step { name: "doc-tests", run: doc_tests };
 const BROWSER: Step = Step { name: "browser", run: browser };
 const DEMO: Step = Step { name: "demo", run: demo };
+const BENCH: Step = Step { name: "bench", run: bench_smoke };
 
 /// What needs no build stands first, so that a slip shows within seconds.
 const CHECKS: [Step; 4] = [
@@ -73,6 +74,7 @@ pub(crate) fn ci(tests: Tests) -> Vec<Step> {
         Tests::Included => steps.extend(test(None)),
         Tests::DoneBefore => {}
     }
+    steps.push(BENCH);
     steps
 }
 
@@ -134,6 +136,7 @@ fn docs(workshop: &Workshop) -> StepResult {
 
 /// nextest runs each test in a process of its own and several at a time; cargo's own runner proves the same, slower.
 fn rust_tests(workshop: &Workshop) -> StepResult {
+    debian::install_servers()?;
     let has_nextest = workshop.cargo(&["nextest", "--version"]).ask().is_some();
     let runner: &[&str] = if has_nextest {
         &["nextest", "run", "--no-fail-fast"]
@@ -164,6 +167,11 @@ fn browser(workshop: &Workshop) -> StepResult {
     Ok(in_e2e("node", &["run.mjs"]).with("ONCEWARD_BIN", &binary).run()?)
 }
 
+/// Every benchmark for a moment: that they run and yield their figures, whatever those are.
+fn bench_smoke(workshop: &Workshop) -> StepResult {
+    bench::run(&Benchmarks { is_smoke: true, ..Benchmarks::default() }, workshop)
+}
+
 fn demo(workshop: &Workshop) -> StepResult {
     let binary = workshop.binary()?;
     let stdout = Program::new(&binary, &["demo", "--json"]).output()?;
@@ -187,7 +195,7 @@ fn judge_demo(stdout: &str) -> Result<(), String> {
 }
 
 impl Workshop {
-    fn cargo(&self, arguments: &[&str]) -> Program {
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Program {
         Program::new(&self.cargo, arguments).within(&self.root).with("CARGO_TARGET_DIR", &self.target_dir)
     }
 
@@ -195,7 +203,7 @@ impl Workshop {
     ///
     /// Apart from the Rust tests' build: their test-only features (a clock that can be paused, exact numbers in JSON) must not
     /// be in what the browser meets.
-    fn binary(&self) -> Result<PathBuf, ProgramError> {
+    pub(crate) fn binary(&self) -> Result<PathBuf, ProgramError> {
         self.cargo(&["build", "--package", "onceward-cli", "--features", "crash-points"]).run()?;
         Ok(self.target_dir.join("debug").join("onceward"))
     }
@@ -241,10 +249,10 @@ steps: 1 passed, 1 failed
     fn ci_holds_all_that_test_does_unless_that_was_done_before() {
         let names = |steps: Vec<Step>| steps.iter().map(|step| step.name).collect::<Vec<_>>();
         assert_eq!(names(test(None)), ["rust", "doc-tests", "browser", "demo"]);
-        assert_eq!(names(ci(Tests::DoneBefore)), ["fmt", "tidy", "clippy", "docs"]);
+        assert_eq!(names(ci(Tests::DoneBefore)), ["fmt", "tidy", "clippy", "docs", "bench"]);
         assert_eq!(
             names(ci(Tests::Included)),
-            ["fmt", "tidy", "clippy", "docs", "rust", "doc-tests", "browser", "demo"]
+            ["fmt", "tidy", "clippy", "docs", "rust", "doc-tests", "browser", "demo", "bench"]
         );
     }
 

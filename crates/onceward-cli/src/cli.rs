@@ -24,6 +24,8 @@ pub(crate) fn command() -> Command {
         )
         .subcommand(demo())
         .subcommand(proxy())
+        .subcommand(gateway())
+        .subcommand(check())
         .subcommand(ca())
         .subcommand(effects())
         .subcommand(store())
@@ -59,8 +61,70 @@ fn proxy() -> Command {
                  onceward proxy --intercept shop.example,*.pay.example --retention 7d",
             )
             .arg(json()),
-        &[TakenBy::All, TakenBy::Authority, TakenBy::Proxy],
+        &[TakenBy::All, TakenBy::Authority, TakenBy::Proxy, TakenBy::Server],
     )
+}
+
+fn gateway() -> Command {
+    with_flags(
+        Command::new("gateway")
+            .about("Run the gateway in front of your own service")
+            .after_help(
+                "Examples:\n  onceward gateway --upstream http://127.0.0.1:3000\n  \
+                 onceward gateway --upstream http://10.0.0.1:3000 --upstream http://10.0.0.2:3000 --health-path /healthz\n  \
+                 onceward gateway --upstream h2c://127.0.0.1:50051 --tls-cert cert.pem --tls-key key.pem --require-key",
+            )
+            .arg(json()),
+        &[TakenBy::All, TakenBy::Gateway, TakenBy::Server],
+    )
+}
+
+fn check() -> Command {
+    let value = |name: &'static str, value_name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value_name).help(help)
+    };
+    let secret = |arg: Arg, variable: &'static str| arg.env(variable).hide_env_values(true);
+    Command::new("check")
+        .about("Judge any server against a profile: does a repeated request take effect once?")
+        .after_help(
+            "It sends requests that write, each of which may take effect, and asks before it does.\n\
+             Exit status: 0 when no case failed, 1 when one did, 2 when the command line is wrong.\n\n\
+             Examples:\n  onceward check http://127.0.0.1:8080 --path /orders --yes\n  \
+             onceward check https://api.example/v1/charges --profile stripe-v1 --actor 'Authorization: Bearer sk_test' \\\n    \
+             --content-type application/x-www-form-urlencoded --body charge.txt --json",
+        )
+        .arg(Arg::new("url").required(true).value_name("URL").help("The server, and perhaps the path"))
+        .arg(value("path", "PATH", "An operation that writes, by POST [default: the URL's path]"))
+        .arg(
+            value("profile", "NAME", "The contract that it is held against")
+                .default_value("onceward")
+                .value_parser(clap::builder::PossibleValuesParser::new(onceward_drill::Suite::names())),
+        )
+        .arg(value("body", "FILE|JSON", "What is sent [default: a small JSON object]"))
+        .arg(value("other-body", "FILE|JSON", "Another one that the server accepts, for cases of a request that differs"))
+        .arg(value("content-type", "TYPE", "The media type of both [default: application/json]").requires("body"))
+        .arg(secret(
+            value("header", "'NAME: VALUE'", "A field of every request; may be given several times").action(ArgAction::Append),
+            "ONCEWARD_CHECK_HEADER",
+        ))
+        .arg(secret(value("actor", "'NAME: VALUE'", "The caller's credentials"), "ONCEWARD_CHECK_ACTOR"))
+        .arg(secret(
+            value("other-actor", "'NAME: VALUE'", "Those of another caller, who must not see the first one's"),
+            "ONCEWARD_CHECK_OTHER_ACTOR",
+        ))
+        .arg(
+            value("ca", "FILE", "Certificates (PEM) that the server's may be issued under, beside the system's")
+                .value_parser(value_parser!(PathBuf)),
+        )
+        .arg(
+            Arg::new("insecure")
+                .long("insecure")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("ca")
+                .help("Take any certificate"),
+        )
+        .arg(Arg::new("yes").long("yes").action(ArgAction::SetTrue).help("Do not ask"))
+        .arg(json())
 }
 
 fn ca() -> Command {
@@ -187,7 +251,7 @@ fn store() -> Command {
 }
 
 fn config() -> Command {
-    let takes = [TakenBy::All, TakenBy::Authority, TakenBy::Proxy];
+    let takes = [TakenBy::All, TakenBy::Authority, TakenBy::Proxy, TakenBy::Gateway, TakenBy::Server];
     Command::new("config")
         .about("The configuration that a run would have")
         .subcommand_required(true)

@@ -1,10 +1,14 @@
 //! One module a command.
 
 pub(crate) mod ca;
+pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod demo;
+mod doors;
 pub(crate) mod effects;
+pub(crate) mod gateway;
 pub(crate) mod proxy;
+mod serving;
 pub(crate) mod shell;
 pub(crate) mod store;
 

@@ -1,6 +1,8 @@
 //! What a run is configured with: flag over variable over file over default, resolved here and nowhere else.
 
 mod file;
+mod gateway;
+mod route;
 mod spec;
 mod value;
 
@@ -13,7 +15,8 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use clap::{Arg, ArgMatches, Command, parser::ValueSource};
+use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource};
+use onceward::StoreUrl;
 use onceward_core::outcome::Policy;
 use onceward_proxy::{
     intercept::{HostPattern, Intercept, Interception},
@@ -21,12 +24,13 @@ use onceward_proxy::{
 };
 use onceward_store::Durability;
 
-pub(crate) use self::spec::TakenBy;
 use self::{
     file::File,
+    route::RouteTable,
     spec::{SPECS, Spec},
     value::{bytes, duration, list, truth},
 };
+pub(crate) use self::{gateway::GatewaySettings, spec::TakenBy};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +73,11 @@ impl Setting {
 
 /// All settings of a run, as text with where each came from.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings(Vec<Setting>);
+pub(crate) struct Settings {
+    settings: Vec<Setting>,
+    /// What the file says of single routes, in its order.
+    routes: Vec<RouteTable>,
+}
 
 /// Adds the settings that a command takes to its flags, and `--config` and `--state-dir`.
 pub(crate) fn with_flags(command: Command, takes: &[TakenBy]) -> Command {
@@ -91,6 +99,10 @@ pub(crate) fn with_flags(command: Command, takes: &[TakenBy]) -> Command {
                 .help("Where the secret, the authority and the default store live [default: the user's state directory]"),
         );
     SPECS.iter().filter(|spec| takes.contains(&spec.taken_by)).fold(command, |command, spec| {
+        // Both servers listen, each at a place of its own; a command for both has one flag for the two.
+        if command.get_arguments().any(|arg| arg.get_id() == spec.flag) {
+            return command;
+        }
         let arg = Arg::new(spec.flag)
             .long(spec.flag)
             .value_name(spec.value_name)
@@ -99,6 +111,8 @@ pub(crate) fn with_flags(command: Command, takes: &[TakenBy]) -> Command {
         // A switch may stand alone; `--allow-private` means `--allow-private=true`.
         let arg = if spec.value_name == "true|false" {
             arg.num_args(0..=1).default_missing_value("true").require_equals(true)
+        } else if spec.value_name.ends_with(",…") {
+            arg.action(ArgAction::Append)
         } else {
             arg
         };
@@ -133,16 +147,21 @@ impl Settings {
                 Setting { key: spec.key, flag: spec.flag, text, source }
             })
             .collect();
-        Ok(Self(settings))
+        Ok(Self { settings, routes: file.map_or_else(Vec::new, |file| file.routes) })
     }
 
     /// The settings in the order of the file.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Setting> {
-        self.0.iter()
+        self.settings.iter()
+    }
+
+    /// What the file says of single routes, in its order.
+    pub(crate) fn routes(&self) -> &[RouteTable] {
+        &self.routes
     }
 
     fn get(&self, key: &'static str) -> anyhow::Result<&Setting> {
-        self.0.iter().find(|setting| setting.key == key).with_context(|| format!("no setting {key}"))
+        self.settings.iter().find(|setting| setting.key == key).with_context(|| format!("no setting {key}"))
     }
 
     /// Parses one setting; a refusal names the setting, its value without passwords, and where it came from.
@@ -167,7 +186,8 @@ impl Settings {
 }
 
 fn given(matches: &ArgMatches, spec: &Spec) -> Option<(String, Source)> {
-    let text = matches.try_get_one::<String>(spec.flag).ok()??.clone();
+    let texts: Vec<&str> = matches.try_get_many::<String>(spec.flag).ok()??.map(String::as_str).collect();
+    let text = texts.join(",");
     match matches.value_source(spec.flag)? {
         ValueSource::EnvVariable => Some((text, Source::Variable(variable(spec).to_owned()))),
         ValueSource::CommandLine => Some((text, Source::Flag(spec.flag))),
@@ -200,13 +220,6 @@ fn default_state_dir() -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Where records are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StoreUrl {
-    Memory,
-    Sqlite(PathBuf),
-}
-
 /// What every command that touches a store needs.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreSettings {
@@ -225,17 +238,23 @@ pub(crate) struct ProxySettings {
     pub(crate) no_proxy: NoProxy,
     pub(crate) roots: Roots,
     pub(crate) private_targets: PrivateTargets,
-    pub(crate) control: Option<SocketAddr>,
-    pub(crate) control_token_file: PathBuf,
+    pub(crate) control: ControlSettings,
     pub(crate) policy: Policy,
     pub(crate) drain_patience: Duration,
+}
+
+/// Where a server's control API is, beside its socket.
+#[derive(Clone, Debug)]
+pub(crate) struct ControlSettings {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) token_file: PathBuf,
 }
 
 impl Settings {
     /// The settings of the store.
     pub(crate) fn store(&self) -> anyhow::Result<StoreSettings> {
         Ok(StoreSettings {
-            url: self.parse("store.url", store_url)?,
+            url: self.parse("store.url", |text| Ok(text.parse::<StoreUrl>()?))?,
             durability: self.parse("store.durability", |text| match text {
                 "power" => Ok(Durability::Power),
                 "process" => Ok(Durability::Process),
@@ -273,46 +292,68 @@ impl Settings {
             ca_dir: self.ca_dir()?,
             upstream_proxy: self.optional("proxy.upstream_proxy", |text| Ok(UpstreamProxy::parse(text)?))?,
             no_proxy: self.parse("proxy.no_proxy", |text| Ok(NoProxy::parse(text)?))?,
-            roots: self.roots()?,
+            roots: self.roots("proxy.upstream_ca", "proxy.upstream_insecure")?,
             private_targets,
-            control: self
-                .optional("control.listen", |text| text.parse().context("expected an address and a port"))?,
-            control_token_file: self.parse("control.token_file", |text| Ok(PathBuf::from(text)))?,
-            policy: self.policy()?,
+            control: self.control()?,
+            policy: self.policy(Policy::forward_proxy())?,
             drain_patience: self.parse("drain.patience", duration)?,
         })
     }
 
-    fn roots(&self) -> anyhow::Result<Roots> {
-        let extra = self.optional("proxy.upstream_ca", |text| Ok(read_roots(Path::new(text))?))?;
-        match (self.parse("proxy.upstream_insecure", truth)?, extra) {
+    fn control(&self) -> anyhow::Result<ControlSettings> {
+        Ok(ControlSettings {
+            listen: self
+                .optional("control.listen", |text| text.parse().context("expected an address and a port"))?,
+            token_file: self.parse("control.token_file", |text| Ok(PathBuf::from(text)))?,
+        })
+    }
+
+    fn roots(&self, extra: &'static str, insecure: &'static str) -> anyhow::Result<Roots> {
+        let extra = self.optional(extra, |text| Ok(read_roots(Path::new(text))?))?;
+        match (self.parse(insecure, truth)?, extra) {
             (true, _) => Ok(Roots::Insecure),
             (false, Some(extra)) => Ok(Roots::PlatformAnd(extra)),
             (false, None) => Ok(Roots::Platform),
         }
     }
 
-    fn policy(&self) -> anyhow::Result<Policy> {
-        let lease = self.parse("policy.lease", |text| match duration(text)? {
-            lease if lease >= LEASE_MIN => Ok(lease),
-            _ => bail!("a lease of less than a second lapses while a busy machine looks away"),
-        })?;
+    /// `base`, with what was set beside the defaults; what stays at its default is the base's to say.
+    fn policy(&self, base: Policy) -> anyhow::Result<Policy> {
         Ok(Policy {
-            wait: self.parse("policy.wait", duration)?,
-            lease,
-            run_time_max: self.parse("policy.run_time_max", duration)?,
-            retention: self.parse("policy.retention", duration)?,
-            remember: self.parse("policy.remember", duration)?,
-            outcome_bytes_max: self.parse("policy.outcome_bytes_max", bytes)?,
-            request_bytes_max: self.parse("policy.request_bytes_max", bytes)?,
-            ..Policy::forward_proxy()
+            wait: self.chosen("policy.wait", duration)?.unwrap_or(base.wait),
+            lease: self.chosen("policy.lease", lease)?.unwrap_or(base.lease),
+            run_time_max: self.chosen("policy.run_time_max", duration)?.unwrap_or(base.run_time_max),
+            retention: self.chosen("policy.retention", duration)?.unwrap_or(base.retention),
+            remember: self.chosen("policy.remember", duration)?.unwrap_or(base.remember),
+            outcome_bytes_max: self
+                .chosen("policy.outcome_bytes_max", bytes)?
+                .unwrap_or(base.outcome_bytes_max),
+            request_bytes_max: self
+                .chosen("policy.request_bytes_max", bytes)?
+                .unwrap_or(base.request_bytes_max),
+            ..base
         })
+    }
+
+    /// Parses one setting that somebody has set; `None` where it is at its default.
+    fn chosen<T>(
+        &self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> anyhow::Result<T>,
+    ) -> anyhow::Result<Option<T>> {
+        match self.get(key)?.source {
+            Source::Default => Ok(None),
+            Source::Flag(_) | Source::Variable(_) | Source::File(_) => self.parse(key, parse).map(Some),
+        }
     }
 
     /// Parses everything, for `config check`.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.store()?;
         self.proxy()?;
+        if !self.get("gateway.upstream")?.text.is_empty() {
+            self.gateway()?;
+        }
         Ok(())
     }
 }
@@ -320,16 +361,13 @@ impl Settings {
 /// Renewed every third of it: below a second, one slow sync would lose it.
 const LEASE_MIN: Duration = Duration::from_secs(1);
 
-fn patterns(text: &str) -> anyhow::Result<Vec<HostPattern>> {
-    list(text).map(|host| host.parse().with_context(|| format!("{host:?} is no host"))).collect()
+fn lease(text: &str) -> anyhow::Result<Duration> {
+    match duration(text)? {
+        lease if lease >= LEASE_MIN => Ok(lease),
+        _ => bail!("a lease of less than a second lapses while a busy machine looks away"),
+    }
 }
 
-fn store_url(text: &str) -> anyhow::Result<StoreUrl> {
-    match text.split_once(':') {
-        Some(("memory", "")) => Ok(StoreUrl::Memory),
-        Some(("sqlite", path)) if !path.is_empty() => {
-            Ok(StoreUrl::Sqlite(PathBuf::from(path.strip_prefix("//").unwrap_or(path))))
-        }
-        Some(_) | None => bail!("expected sqlite:PATH or memory:"),
-    }
+fn patterns(text: &str) -> anyhow::Result<Vec<HostPattern>> {
+    list(text).map(|host| host.parse().with_context(|| format!("{host:?} is no host"))).collect()
 }

@@ -6,6 +6,8 @@
 mod hello;
 mod look;
 
+use std::sync::Arc;
+
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
@@ -22,7 +24,7 @@ use crate::server::line::Line;
 use crate::server::rewind::Rewind;
 use crate::server::sniff::Speech;
 use crate::server::tasks::Kind;
-use crate::server::{BoxError, Exchange, ProxyBody, Via, copy, serve};
+use crate::server::{BoxError, Config, Exchange, ProxyBody, Via, copy, serve};
 use crate::session::Session;
 use crate::target::Target;
 
@@ -35,6 +37,7 @@ type Client = TokioIo<Upgraded>;
 /// into is opened at once, for its requests may have answers that need no origin.
 pub(crate) async fn open<E: Exchange>(
     line: &Line<E>,
+    config: &Arc<Config>,
     mut request: Request<Incoming>,
     target: Target,
     session: Session,
@@ -44,7 +47,7 @@ pub(crate) async fn open<E: Exchange>(
         let detail = "the proxy has as many tunnels as it may have";
         return page(StatusCode::SERVICE_UNAVAILABLE, detail, request.headers());
     };
-    let dialled = if listener.config.interception.decrypts(&target.host) {
+    let dialled = if config.interception.decrypts(&target.host) {
         None
     } else {
         match listener.exchange.tunnel(&session, &target).await {
@@ -53,7 +56,8 @@ pub(crate) async fn open<E: Exchange>(
         }
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    let tunnel = Tunnel { line: line.clone(), target, session, in_flight: line.begin() };
+    let (line, in_flight) = (line.clone(), line.begin());
+    let tunnel = Tunnel { line, config: Arc::clone(config), target, session, in_flight };
     listener.tasks.spawn(Kind::Tunnel, async move {
         let served = async {
             let client = TokioIo::new(upgrade.await?);
@@ -69,6 +73,7 @@ pub(crate) async fn open<E: Exchange>(
 
 struct Tunnel<E> {
     line: Line<E>,
+    config: Arc<Config>,
     target: Target,
     session: Session,
     /// Keeps an HTTP/2 connection whose stream this tunnel is.
@@ -78,7 +83,7 @@ struct Tunnel<E> {
 impl<E: Exchange> Tunnel<E> {
     async fn serve(self, mut client: Client, dialled: Option<E::Tunnel>) -> Result<(), BoxError> {
         let mut opening = Opening::new(dialled);
-        if self.line.listener().config.interception.skips(&self.target.host) {
+        if self.config.interception.skips(&self.target.host) {
             return self.carry(client, opening).await;
         }
         let stop = self.line.listener().tasks.stop();
@@ -101,12 +106,12 @@ impl<E: Exchange> Tunnel<E> {
     async fn serve_tls(self, mut client: Client, mut opening: Opening<E::Tunnel>) -> Result<(), BoxError> {
         let time = self.line.limits().tls_handshake_time;
         let hello = timeout(time, Hello::read(&mut client, &mut opening.ahead)).await??;
-        let interception = &self.line.listener().config.interception;
+        let interception = &self.config.interception;
         let host = hello.server_name.as_ref().unwrap_or(&self.target.host);
         if !hello.speaks_http || !interception.decrypts(host) {
             return self.carry(client, opening).await;
         }
-        let tls = self.line.listener().config.leaves.config(host).await?;
+        let tls = self.config.leaves.config(host).await?;
         let client = Rewind::new(opening.undial(), client);
         let client = timeout(time, TlsAcceptor::from(tls).accept(client)).await??;
         let via = Via::Intercepted { target: self.target, server_name: hello.server_name };

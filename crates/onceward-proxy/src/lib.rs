@@ -1,10 +1,11 @@
-//! The forward proxy: what a browser or an agent is pointed at.
+//! The forward proxy, which a browser or an agent is pointed at, and the gateway, which stands in front of a service.
 //!
 //! [`server`] accepts connections, reads them strictly, opens `CONNECT` tunnels, terminates TLS with certificates of
-//! [`ca`] and hands each request to an [`server::Exchange`].
+//! [`ca`] and hands each request to an [`server::Exchange`]. [`gateway`] is the other exchange behind the same server.
 
 pub mod ca;
 mod connect;
+pub mod gateway;
 pub mod guarded;
 pub mod intercept;
 pub mod leaf;
@@ -18,3 +19,4 @@ pub mod server;
 pub mod session;
 pub mod target;
 pub mod upstream;
+pub mod workers;

@@ -14,6 +14,7 @@ mod head;
 mod hop;
 pub(crate) mod line;
 pub(crate) mod listener;
+mod rare;
 pub(crate) mod rewind;
 pub(crate) mod serve;
 pub(crate) mod sniff;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Request, Response};
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +45,7 @@ use crate::leaf::Leaves;
 use crate::limits::Limits;
 use crate::session::{Access, Session};
 use crate::target::{Host, Scheme, Target};
+use crate::workers::Workers;
 
 /// What stands behind the server: it answers requests and opens tunnels.
 ///
@@ -93,6 +96,11 @@ pub enum Via {
         /// What the tunnel was opened to.
         target: Target,
     },
+    /// To the gateway, which stands for the origin.
+    Gateway {
+        /// Whether the connection is encrypted.
+        scheme: Scheme,
+    },
     /// Inside of TLS that the proxy has terminated.
     Intercepted {
         /// What the tunnel was opened to.
@@ -106,6 +114,7 @@ impl Via {
     pub(crate) fn scheme(&self) -> Scheme {
         match self {
             Self::Proxy | Self::Tunnel { .. } => Scheme::Http,
+            Self::Gateway { scheme } => *scheme,
             Self::Intercepted { .. } => Scheme::Https,
         }
     }
@@ -117,7 +126,7 @@ pub type OwnPage = Arc<dyn Fn(Parts) -> OwnPageFuture + Send + Sync>;
 /// An answer of the proxy itself under way.
 pub type OwnPageFuture = Pin<Box<dyn Future<Output = Response<ProxyBody>> + Send>>;
 
-/// What all listeners of a server share.
+/// What all listeners of a forward proxy share.
 #[derive(Clone)]
 pub struct Config {
     /// How much of everything.
@@ -143,17 +152,64 @@ impl fmt::Debug for Config {
     }
 }
 
-/// The server side of the forward proxy.
+/// What the clients of a server take it for.
+#[derive(Clone, Debug)]
+pub(crate) enum Front {
+    /// A way to every site.
+    Proxy(Arc<Config>),
+    /// The one origin, whatever name it is asked for by.
+    Origin(Arc<OriginFront>),
+}
+
+/// How a server stands for an origin.
+#[derive(Debug)]
+pub(crate) struct OriginFront {
+    limits: Limits,
+    /// Under which certificate, unless it speaks without TLS.
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl Front {
+    fn limits(&self) -> &Limits {
+        match self {
+            Self::Proxy(config) => &config.limits,
+            Self::Origin(origin) => &origin.limits,
+        }
+    }
+
+    /// How the first bytes of a connection are encrypted, if they are.
+    pub(crate) fn tls(&self) -> Option<Arc<ServerConfig>> {
+        match self {
+            Self::Proxy(_) => None,
+            Self::Origin(origin) => origin.tls.clone(),
+        }
+    }
+}
+
+/// The server side of the forward proxy and of the gateway.
 #[derive(Clone, Debug)]
 pub struct Server {
-    config: Arc<Config>,
+    front: Front,
+    workers: Option<Arc<Workers>>,
 }
 
 impl Server {
-    /// A server with this configuration, listening nowhere yet.
+    /// A forward proxy with this configuration, listening nowhere yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config: Arc::new(config) }
+        Self { front: Front::Proxy(Arc::new(config)), workers: None }
+    }
+
+    /// A server that stands for the origin: it takes targets in origin form, opens no tunnels, and keeps TLS to itself.
+    pub(crate) fn for_origin(limits: Limits, tls: Option<Arc<ServerConfig>>) -> Self {
+        Self { front: Front::Origin(Arc::new(OriginFront { limits, tls })), workers: None }
+    }
+
+    /// Serves connections on these threads, and not on the runtime that accepts them. They are to outlive what is begun
+    /// on them: a request's effect goes on there when its connection has ended.
+    #[must_use]
+    pub fn on(self, workers: Arc<Workers>) -> Self {
+        Self { workers: Some(workers), ..self }
     }
 
     /// Serves a listener, whose traffic is that of `session`, until `shutdown` is cancelled.
@@ -174,10 +230,10 @@ impl Server {
         shutdown: CancellationToken,
     ) -> io::Result<Report> {
         let local = listener.local_addr()?;
-        let shared = Listener::new(Arc::clone(&self.config), local, session, exchange, shutdown);
+        let shared = Listener::new(self.front.clone(), local, session, exchange, shutdown);
         // Cuts every task if this future is dropped.
         let _cut = shared.tasks.cut_on_drop();
-        listener::accept(&shared, listener).await;
-        Ok(shared.tasks.drain(self.config.limits.drain_time).await)
+        listener::accept(&shared, listener, self.workers.as_deref()).await;
+        Ok(shared.tasks.drain(self.front.limits().drain_time).await)
     }
 }

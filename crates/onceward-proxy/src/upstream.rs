@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::UPGRADE;
-use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -35,6 +34,7 @@ mod evidence;
 mod filter;
 mod head;
 mod limits;
+mod link;
 mod once;
 mod pool;
 mod session;
@@ -56,7 +56,8 @@ use body::Held;
 use dial::{BoxError, Dialer, Form, Origin};
 use filter::TargetFilter;
 use head::BodyLength;
-use pool::{Link, Pool, SentBody};
+use link::{Failed, Link, SentBody};
+use pool::{Lent, Pools};
 use tls::{Offer, Tls};
 
 /// What an [`Upstream`] is made from.
@@ -68,6 +69,8 @@ pub struct UpstreamConfig {
     pub upstream_proxy: Option<UpstreamProxy>,
     /// The hosts that are dialled directly all the same.
     pub no_proxy: NoProxy,
+    /// The targets of `http` requests that speak HTTP/2 without TLS, which has to be known beforehand (RFC 9113 section 3.3).
+    pub cleartext_http2: Vec<Target>,
     /// Whether non-public addresses may be dialled.
     pub private_targets: PrivateTargets,
     /// The listeners of this program, which are never dialled.
@@ -83,9 +86,11 @@ pub struct UpstreamConfigError(#[from] rustls::Error);
 
 /// Sends requests to their origins. Clones share connections and limits.
 #[derive(Clone)]
-pub struct Upstream {
-    dialer: Arc<Dialer>,
-    pool: Arc<Pool>,
+pub struct Upstream(Arc<Shared>);
+
+struct Shared {
+    dialer: Dialer,
+    pools: Pools,
     fresh: Arc<Semaphore>,
     limits: UpstreamLimits,
     tasks: TaskTracker,
@@ -140,16 +145,17 @@ impl Upstream {
             tls: Tls::new(&config.roots)?,
             proxy: config.upstream_proxy,
             no_proxy: config.no_proxy,
+            cleartext_http2: config.cleartext_http2,
             filter: TargetFilter { private_targets: config.private_targets, own: config.own_addresses },
             limits: config.limits,
         };
-        Ok(Self {
-            dialer: Arc::new(dialer),
-            pool: Pool::new(config.limits, tasks.clone()),
+        Ok(Self(Arc::new(Shared {
+            dialer,
+            pools: Pools::new(config.limits, &tasks),
             fresh: Arc::new(Semaphore::new(config.limits.fresh_connections_max)),
             limits: config.limits,
             tasks,
-        })
+        })))
     }
 
     /// Forwards an unguarded request with an absolute URI, over a shared connection where there is one.
@@ -176,11 +182,11 @@ impl Upstream {
         } else {
             BodyLength::Unknown
         };
-        let body = body.map_err(Into::into).boxed_unsync();
-        if head::asks_upgrade(&parts.headers) {
-            self.forward_upgrade(&origin, &parts, length, body).await
+        let request = Request::from_parts(parts, body.map_err(Into::into).boxed_unsync());
+        if head::asks_upgrade(request.headers()) {
+            Box::pin(self.forward_upgrade(&origin, request, length)).await
         } else {
-            self.forward_shared(origin, &parts, length, body).await
+            self.forward_shared(origin, request, length).await
         }
     }
 
@@ -208,12 +214,13 @@ impl Upstream {
         parts.headers.remove(UPGRADE);
         let origin = Origin::of(&parts.uri).map_err(DialError::from)?;
         let permit = self.fresh_permit(deadline).await?;
-        let dialed = self.dialer.dial(&origin, Offer::Http2AndHttp1, Some(deadline)).await?;
+        let dialed = self.0.dialer.dial(&origin, Offer::Http2AndHttp1, Some(deadline)).await?;
         let (peer, form) = (dialed.peer, dialed.form.clone());
-        let body = body.map_err(Into::into).boxed_unsync();
-        let request = outgoing(&parts, peer, &form, BodyLength::Known, body)?;
+        let method = parts.method.clone();
+        let request = Request::from_parts(parts, body.map_err(Into::into).boxed_unsync());
+        let request = outgoing(request, peer, &form, BodyLength::Known)?;
         let (response, fresh) = once::exchange(dialed, request, deadline, permit).await?;
-        received(response, &parts.method, &form, peer, Some(Held::Fresh(fresh)))
+        received(response, &method, &form, peer, Some(Held::Fresh(fresh)))
     }
 
     /// Opens a raw byte stream to `target`.
@@ -221,13 +228,13 @@ impl Upstream {
     /// # Errors
     /// [`DialError`] with the step that failed.
     pub async fn tunnel(&self, target: &Target) -> Result<Tunnel, DialError> {
-        let (io, remote, _) = self.dialer.reach(target, None).await?;
+        let (io, remote, _) = self.0.dialer.reach(target, None).await?;
         Ok(Tunnel::new(io, remote))
     }
 
     async fn fresh_permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Unanswered> {
-        let until = deadline.min(Instant::now() + self.limits.fresh_wait);
-        let acquired = timeout_at(until, Arc::clone(&self.fresh).acquire_owned());
+        let until = deadline.min(Instant::now() + self.0.limits.fresh_wait);
+        let acquired = timeout_at(until, Arc::clone(&self.0.fresh).acquire_owned());
         let limit_reached = |error: BoxError| Unanswered::untouched(Untouched::LimitReached, error);
         acquired
             .await
@@ -235,86 +242,103 @@ impl Upstream {
             .map_err(|closed| limit_reached(closed.into()))
     }
 
+    /// The connection has a task of its own, which hands it over once the protocol has switched.
     async fn forward_upgrade(
         &self,
         origin: &Origin,
-        parts: &Parts,
+        request: Request<SentBody>,
         length: BodyLength,
-        body: SentBody,
     ) -> Result<Response<UpstreamBody>, Unanswered> {
-        let mut link = self.begin(origin, Offer::Http1).await?;
-        let request = outgoing(parts, link.peer, &link.form, length, body)?;
-        let response = link
-            .send(request)
+        let method = request.method().clone();
+        let dialed = self.0.dialer.dial(origin, Offer::Http1, None).await?;
+        let (peer, form) = (dialed.peer, dialed.form);
+        let request = outgoing(request, peer, &form, length)?;
+        let mut sender = session::http1(dialed.io, &self.0.tasks).await.map_err(unbegun)?;
+        let response = sender
+            .try_send_request(request)
             .await
             .map_err(|error| unsent(error.message().is_some(), error.into_error()))?;
-        received(response, &parts.method, &link.form, link.peer, None)
+        received(response, &method, &form, peer, None)
     }
 
     async fn forward_shared(
         &self,
         origin: Origin,
-        parts: &Parts,
+        mut request: Request<SentBody>,
         length: BodyLength,
-        mut body: SentBody,
     ) -> Result<Response<UpstreamBody>, Unanswered> {
-        let mut link = self.link(&origin, &parts.method).await?;
+        let (uri, method) = (request.uri().clone(), request.method().clone());
+        let mut link = self.link(&origin, &method).await?;
         loop {
-            let request = outgoing(parts, link.peer, &link.form, length, body)?;
-            let mut error = match link.send(request).await {
-                Ok(response) => return self.shared_response(origin, parts, link, response),
-                Err(error) => error,
+            request = outgoing(request, link.peer, &link.form, length)?;
+            let Failed { error, request: handed_back } = match link.send(request).await {
+                Ok(response) => return self.shared_response(origin, &method, link, response),
+                Err(failed) => failed,
             };
-            match error.take_message() {
+            match handed_back {
                 // The connection closed while it was unused, and nothing was written: a new one takes the request.
-                Some(request) if link.is_reused => body = request.into_body(),
-                message => return Err(unsent(message.is_some(), error.into_error())),
+                Some(unwritten) if link.is_reused => request = unwritten,
+                handed_back => return Err(unsent(handed_back.is_some(), error)),
             }
-            link = self.begin(&origin, Offer::Http2AndHttp1).await?;
-            self.pool.note(&origin, &link);
+            request.uri_mut().clone_from(&uri);
+            link = Box::pin(self.begin(&origin)).await?;
+            self.0.pools.here().note(&origin, &link);
         }
     }
 
     fn shared_response(
         &self,
         origin: Origin,
-        parts: &Parts,
+        method: &Method,
         link: Link,
         response: Response<Incoming>,
     ) -> Result<Response<UpstreamBody>, Unanswered> {
         let (peer, form) = (link.peer, link.form.clone());
-        let held = match peer.protocol {
-            Protocol::Http2 => Some(Held::Shared(link)),
-            Protocol::Http1 => {
-                self.pool.give_back(origin, link);
-                None
-            }
+        let held = if peer.protocol == Protocol::Http2 {
+            Some(Held::Shared(link))
+        } else if link.is_sending() {
+            self.0.pools.here().finish(origin, link);
+            None
+        } else if response.body().is_end_stream() {
+            self.0.pools.here().give_back(origin, link);
+            None
+        } else {
+            Some(Held::Lent(Lent::new(link, origin, Arc::clone(self.0.pools.here()))))
         };
-        received(response, &parts.method, &form, peer, held)
+        received(response, method, &form, peer, held)
     }
 
     /// A pooled connection, or else a new one.
     async fn link(&self, origin: &Origin, method: &Method) -> Result<Link, Unanswered> {
-        if let Some(link) = self.pool.take(origin, method) {
-            return Ok(link);
+        match self.0.pools.here().take(origin, method) {
+            Some(link) => Ok(link),
+            // Boxed, as all that dials: each request would carry the room for it about.
+            None => Box::pin(self.new_link(origin, method)).await,
         }
+    }
+
+    async fn new_link(&self, origin: &Origin, method: &Method) -> Result<Link, Unanswered> {
         let _gate = match origin.scheme {
             Scheme::Http => None,
-            Scheme::Https => self.pool.gate(origin).await,
+            Scheme::Https => self.0.pools.here().gate(origin).await,
         };
-        if let Some(link) = self.pool.take(origin, method) {
+        if let Some(link) = self.0.pools.here().take(origin, method) {
             return Ok(link);
         }
-        let link = self.begin(origin, Offer::Http2AndHttp1).await?;
-        self.pool.note(origin, &link);
+        let link = self.begin(origin).await?;
+        self.0.pools.here().note(origin, &link);
         Ok(link)
     }
 
-    async fn begin(&self, origin: &Origin, offer: Offer) -> Result<Link, Unanswered> {
-        let dialed = self.dialer.dial(origin, offer, None).await?;
-        let link = Link::begin(dialed, &self.tasks).await;
-        link.map_err(|error| Unanswered::untouched(Untouched::NothingWritten, error))
+    async fn begin(&self, origin: &Origin) -> Result<Link, Unanswered> {
+        let dialed = self.0.dialer.dial(origin, Offer::Http2AndHttp1, None).await?;
+        Link::begin(dialed, &self.0.tasks).await.map_err(unbegun)
     }
+}
+
+/// HTTP could not be begun on a new connection.
+fn unbegun(error: hyper::Error) -> Unanswered {
+    Unanswered::untouched(Untouched::NothingWritten, error)
 }
 
 /// What a failure on a shared connection proves: hyper hands a request back if none of it was written.
@@ -329,14 +353,15 @@ fn unsent(is_handed_back: bool, error: hyper::Error) -> Unanswered {
     Unanswered { evidence, source: error.into() }
 }
 
+/// Makes a request with an absolute URI one for a connection.
 fn outgoing<B>(
-    parts: &Parts,
+    request: Request<B>,
     peer: UpstreamPeer,
     form: &Form,
     length: BodyLength,
-    body: B,
 ) -> Result<Request<B>, Unanswered> {
-    let head = head::for_origin(parts, peer.protocol, form, length);
+    let (head, body) = request.into_parts();
+    let head = head::for_origin(head, peer.protocol, form, length);
     let head = head.map_err(|error| Unanswered::untouched(Untouched::NothingWritten, error))?;
     Ok(Request::from_parts(head, body))
 }

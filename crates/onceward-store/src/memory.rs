@@ -2,6 +2,8 @@
 
 mod audit;
 mod shard;
+mod slab;
+mod slot;
 
 use std::{
     collections::BinaryHeap,
@@ -12,12 +14,12 @@ use std::{
 };
 
 use onceward_core::{
-    actor::{KeyTag, Label, LookupId},
+    actor::{KeyTag, LookupId},
     record::{Attempt, Epoch, Event},
     time::Timestamp,
 };
 
-use self::{audit::AuditRing, shard::Shard};
+use self::{audit::AuditRing, shard::Shard, slot::Slot};
 use crate::{
     clock::StoreTime,
     epoch::Epochs,
@@ -25,7 +27,7 @@ use crate::{
         AuditCursor, AuditLog, Claim, Clock, EntryFilter, Health, Page, PageCursor, Reply, Resolution,
         Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
     },
-    step::{Census, Kind},
+    step::{Census, Kind, Loss},
     tally::Tally,
 };
 
@@ -103,25 +105,27 @@ impl Memory {
     fn claim_now(&self, claim: &Claim) -> Result<Reply, StoreError> {
         let mut shard = self.shard(claim.id)?;
         let now = self.time.now();
-        let known = shard.get(claim.id).map(|slot| &slot.record);
-        if let Some(reply) = claim.lost_behind(Some(self.barrier), known, now) {
+        let place = shard.find(claim.id);
+        let known = place.and_then(|place| shard.get(place)).map(Slot::head);
+        if let Some(reply) = claim.lost_behind(Some(self.barrier), known.as_ref(), now) {
             return Ok(reply);
         }
-        if known.is_none() {
+        if place.is_none() {
             self.admit()?;
         }
         let epoch = unpoisoned(self.epochs.lock().ok())?.grant(now);
-        Ok(self.apply(&mut shard, claim.id, claim.event(epoch), &claim.label, now))
+        let event = claim.event(epoch);
+        Ok(self.booked(&mut shard, |shard| match place {
+            Some(place) => shard.advance(place, event, Some(&claim.label.effect), now),
+            None => (shard.open(claim.id, event, &claim.label, self.next_born(), now), None),
+        }))
     }
 
     fn settle_now(&self, id: LookupId, event: Event) -> Result<Reply, StoreError> {
         let mut shard = self.shard(id)?;
         let now = self.time.now();
-        Ok(match shard.get(id) {
-            Some(slot) => {
-                let label = slot.label.clone();
-                self.apply(&mut shard, id, event, &label, now)
-            }
+        Ok(match shard.find(id) {
+            Some(place) => self.booked(&mut shard, |shard| shard.advance(place, event, None, now)),
             None => shard::unknown(event, now),
         })
     }
@@ -131,10 +135,15 @@ impl Memory {
         let mut shard = self.shard(id)?;
         // Taken before anything changes: a poisoned log must not leave a verdict without its evidence.
         let mut log = unpoisoned(self.audit.lock().ok())?;
-        if shard.get(id).is_none() {
+        let place = shard.find(id);
+        if place.is_none() {
             self.admit()?;
         }
-        let reply = self.apply(&mut shard, id, change.event(), &label, self.time.now());
+        let (event, now) = (change.event(), self.time.now());
+        let reply = self.booked(&mut shard, |shard| match place {
+            Some(place) => shard.advance(place, event, None, now),
+            None => (shard.open(id, event, &label, self.next_born(), now), None),
+        });
         log.append(audit);
         Ok(reply)
     }
@@ -150,16 +159,16 @@ impl Memory {
         let before = after.map_or(u64::MAX, |PageCursor(born)| born);
         let mut newest: Vec<_> = shards.iter().map(|shard| shard.born_before(before)).collect();
         let mut heap: BinaryHeap<_> = (newest.iter_mut().enumerate())
-            .filter_map(|(shard, slots)| slots.next().map(|(born, id)| (born, shard, id)))
+            .filter_map(|(shard, slots)| slots.next().map(|(born, place)| (born, shard, place)))
             .collect();
         let mut page = Page { entries: Vec::new(), corrupt: 0, next: None };
         let mut visits = 0;
-        while let Some((born, index, id)) = heap.pop() {
-            let entry = shards.get(index).and_then(|shard| shard.entry(id, filter));
+        while let Some((born, index, place)) = heap.pop() {
+            let entry = shards.get(index).and_then(|shard| shard.get(place)?.entry(filter));
             page.entries.extend(entry);
             visits += 1;
             let next = newest.get_mut(index).and_then(Iterator::next);
-            heap.extend(next.map(|(born, id)| (born, index, id)));
+            heap.extend(next.map(|(born, place)| (born, index, place)));
             if page.entries.len() >= entries_max || visits >= PAGE_VISITS_MAX {
                 page.next = (!heap.is_empty()).then_some(PageCursor(born));
                 break;
@@ -172,26 +181,28 @@ impl Memory {
     fn sweep_now(&self, records_max: usize) -> Result<Swept, StoreError> {
         let now = self.time.now();
         let mut due = Vec::new();
-        for shard in &self.shards {
-            due.extend(unpoisoned(shard.lock().ok())?.due(now).take(records_max.saturating_add(1)));
+        for (index, shard) in self.shards.iter().enumerate() {
+            let shard = unpoisoned(shard.lock().ok())?;
+            let overtaken = shard.due(now).take(records_max.saturating_add(1));
+            due.extend(overtaken.map(|(due_at, place)| (due_at, index, place)));
         }
         due.sort_unstable();
         let mut swept = Swept { more: due.len() > records_max, ..Swept::default() };
-        for (_, id) in due.into_iter().take(records_max) {
-            let mut shard = self.shard(id)?;
-            let Some(slot) = shard.get(id) else { continue };
-            let (label, before) = (slot.label.clone(), Kind::of(&slot.record.state));
-            // Asked again under the lock, since the record may have moved on: what is not due comes out unchanged.
-            self.apply(&mut shard, id, Event::Swept, &label, now);
-            swept.count(before, shard.get(id).map(|slot| Kind::of(&slot.record.state)));
+        for (_, index, place) in due.into_iter().take(records_max) {
+            let mut shard = self.shard_at(index)?;
+            let Some(before) = shard.get(place).map(|slot| Kind::of(slot.state())) else { continue };
+            // Asked again under the lock, since the record may have moved on, or another lie in its place: what is not due comes out
+            // unchanged.
+            self.booked(&mut shard, |shard| shard.advance(place, Event::Swept, None, now));
+            swept.count(before, shard.get(place).map(|slot| Kind::of(slot.state())));
         }
         Ok(swept)
     }
 
-    /// Runs one event and keeps the books.
-    fn apply(&self, shard: &mut Shard, id: LookupId, event: Event, label: &Label, now: Timestamp) -> Reply {
+    /// Runs one step and keeps the books.
+    fn booked(&self, shard: &mut Shard, step: impl FnOnce(&mut Shard) -> (Reply, Option<Loss>)) -> Reply {
         let before = shard.usage();
-        let (reply, lost) = shard.apply(id, event, label, now, || self.born.fetch_add(1, Ordering::Relaxed));
+        let (reply, lost) = step(shard);
         let after = shard.usage();
         // Wrapping sums: adding what is there and taking what was there comes out right in any order.
         self.records.fetch_add(after.records.wrapping_sub(before.records), Ordering::Relaxed);
@@ -201,6 +212,11 @@ impl Memory {
             self.tally.count(loss);
         }
         reply
+    }
+
+    /// The place of a new record in listings. One that is not used leaves a gap, which nobody sees.
+    fn next_born(&self) -> u64 {
+        self.born.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Whether a new key fits. Claims that ask at the same instant may together exceed the bound by one a thread.
@@ -215,7 +231,10 @@ impl Memory {
     }
 
     fn shard(&self, id: LookupId) -> Result<MutexGuard<'_, Shard>, StoreError> {
-        let index = usize::from(id.as_bytes()[0]) % SHARDS;
+        self.shard_at(usize::from(id.as_bytes()[0]) % SHARDS)
+    }
+
+    fn shard_at(&self, index: usize) -> Result<MutexGuard<'_, Shard>, StoreError> {
         unpoisoned(self.shards.get(index).and_then(|shard| shard.lock().ok()))
     }
 
@@ -259,7 +278,8 @@ impl Store for Memory {
     fn get(&self, id: LookupId) -> StoreFuture<'_, Option<Stored>> {
         Box::pin(async move {
             let shard = self.shard(id)?;
-            Ok(shard.get(id).map(|slot| Stored::Record(Box::new(slot.record.clone()), slot.label.clone())))
+            let slot = shard.find(id).and_then(|place| shard.get(place));
+            Ok(slot.map(|slot| Stored::Record(Box::new(slot.record()), slot.label())))
         })
     }
 

@@ -1,7 +1,7 @@
 //! From an operation of the port to one event of the record machine, alike in every store.
 
 use onceward_core::{
-    actor::Label,
+    actor::{ActorTag, KeyTag},
     record::{Attempt, Decision, DoubtReason, Epoch, Event, Record, State},
     time::Timestamp,
 };
@@ -67,10 +67,10 @@ impl Reply {
 
 impl EntryFilter {
     /// Whether a listing shows this record.
-    pub(crate) fn admits(&self, record: &Record, label: &Label) -> bool {
-        (!self.in_doubt_only || matches!(record.state, State::InDoubt { .. }))
-            && self.key.is_none_or(|key| key == label.key)
-            && self.actor.is_none_or(|actor| actor == label.actor)
+    pub(crate) fn admits(&self, state: &State, actor: ActorTag, key: KeyTag) -> bool {
+        (!self.in_doubt_only || matches!(state, State::InDoubt { .. }))
+            && self.key.is_none_or(|wanted| wanted == key)
+            && self.actor.is_none_or(|wanted| wanted == actor)
     }
 }
 

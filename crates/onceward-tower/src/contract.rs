@@ -1,6 +1,5 @@
 //! What an origin says of itself: the advertised fields, `/.well-known/idempotency` and the pages under it (C1, C3, C5).
 
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use onceward_core::{
     actor::{Actor, LookupId, Scope, Tenant},
@@ -8,7 +7,7 @@ use onceward_core::{
     outcome::Policy,
     problem,
     record::{DoubtReason, Record, State, TombstoneKind},
-    refusal::{PROBLEM_SLUGS, Refusal},
+    refusal::{Effect, PROBLEM_SLUGS, Refusal},
 };
 use onceward_engine::{Engine, Stored, state_name};
 use serde::Serialize;
@@ -16,6 +15,7 @@ use serde::Serialize;
 use crate::{
     body::ResponseBody,
     origin::{Demand, Guarding, OriginSettings, Route},
+    respond::answer,
 };
 
 /// Where the contract is (RFC 8615).
@@ -77,7 +77,11 @@ fn lookup_id(digits: &str) -> Option<LookupId> {
 
 impl Page {
     /// The page as a response. A state is read from the store; one that cannot be read now is refused as the store's.
-    pub(crate) async fn render<C>(self, engine: &Engine) -> Result<Response<ResponseBody<C>>, Refusal> {
+    pub(crate) async fn render<C>(
+        self,
+        engine: &Engine,
+        is_head: bool,
+    ) -> Result<Response<ResponseBody<C>>, Refusal> {
         let json = "application/json";
         let (status, kind, text) = match self {
             Self::Contract(text) => (StatusCode::OK, json, text),
@@ -85,11 +89,11 @@ impl Page {
             Self::Nothing => (StatusCode::NOT_FOUND, "text/plain", "there is no such page\n".to_owned()),
             Self::Effect { tenant, actor, key, scope } => {
                 let id = LookupId::of(engine.secret(), &tenant, &actor, &scope, &key);
-                (StatusCode::OK, json, state(engine, id).await?)
+                (StatusCode::OK, json, state(engine, id, Some(&key)).await?)
             }
-            Self::EffectById(id) => (StatusCode::OK, json, state(engine, id).await?),
+            Self::EffectById(id) => (StatusCode::OK, json, state(engine, id, None).await?),
         };
-        let mut response = Response::new(ResponseBody::whole(Bytes::from(text), None));
+        let mut response = answer(text, is_head);
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -120,21 +124,17 @@ struct EffectState {
     expires_at: Option<String>,
 }
 
-async fn state(engine: &Engine, id: LookupId) -> Result<String, Refusal> {
-    let stored = match engine.get(id).await {
-        Ok(stored) => stored,
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "effect not read");
-            return Err(Refusal::StoreUnavailable {
-                retry_after: STORE_RETRY_AFTER,
-                effect: onceward_core::refusal::Effect::Unknown,
-            });
-        }
-    };
-    let state = match &stored {
-        None => EffectState::absent(),
+/// The state of an effect as JSON; `key` is the one that was asked by, where it was one.
+async fn state(engine: &Engine, id: LookupId, key: Option<&Key>) -> Result<String, Refusal> {
+    let state = match engine.get(id).await.map_err(unread)? {
+        None => match key {
+            Some(key) if is_history_lost(engine, key).await? => return Err(Refusal::HistoryLost),
+            Some(_) => EffectState::absent("none"),
+            // The id was told to somebody who had a record, and that is gone.
+            None => EffectState::absent("unknown"),
+        },
         Some(Stored::Corrupt) => return Err(Refusal::RecordCorrupt),
-        Some(Stored::Record(record, label)) => EffectState::of(record, &label.effect),
+        Some(Stored::Record(record, label)) => EffectState::of(&record, &label.effect),
     };
     // A struct of texts and numbers has a JSON form.
     serde_json::to_string(&state).map_err(|error| {
@@ -143,14 +143,26 @@ async fn state(engine: &Engine, id: LookupId) -> Result<String, Refusal> {
     })
 }
 
+/// Whether the record of a key may have been lost: what is unknown then is not absent (T5).
+async fn is_history_lost(engine: &Engine, key: &Key) -> Result<bool, Refusal> {
+    let Some(issued_at) = key.issued_at() else { return Ok(false) };
+    let barrier = engine.health().await.map_err(unread)?.history_barrier;
+    Ok(barrier.is_some_and(|barrier| issued_at < barrier))
+}
+
+fn unread(error: impl std::error::Error + 'static) -> Refusal {
+    tracing::warn!(error = &error as &dyn std::error::Error, "effect not read");
+    Refusal::StoreUnavailable { retry_after: STORE_RETRY_AFTER, effect: Effect::Unknown }
+}
+
 /// When a caller that asked for a state which the store did not tell may ask again.
 const STORE_RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
 
 impl EffectState {
-    const fn absent() -> Self {
+    const fn absent(effect: &'static str) -> Self {
         Self {
             state: "absent",
-            effect: "none",
+            effect,
             reason: None,
             ambiguous_status: None,
             request: None,
@@ -209,7 +221,7 @@ struct Document<'a> {
 struct RouteDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<String>,
-    methods: &'a [&'static str],
+    methods: Vec<&'a str>,
     required: bool,
     intent_required: bool,
     precondition_required: bool,
@@ -222,11 +234,11 @@ struct RouteDocument<'a> {
 }
 
 impl<'a> RouteDocument<'a> {
-    fn of(route: Option<&Route>, guarding: &'a Guarding) -> Self {
+    fn of(route: Option<&'a Route>, guarding: &'a Guarding) -> Self {
         let policy: &Policy = &guarding.policy;
         Self {
             route: route.map(Route::name),
-            methods: guarding.methods,
+            methods: route.map_or_else(|| guarding.methods.to_vec(), Route::methods),
             required: guarding.is_key_required,
             intent_required: guarding.intent == Demand::Required,
             precondition_required: guarding.precondition == Demand::Required,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method, request::Parts};
 use onceward_core::{
     actor::{Scope, Tenant},
-    key::Key,
+    key::{Carriers, Key},
     profile::{self, Manner, Namespace, Profile},
     refusal::Refusal,
 };
@@ -30,6 +30,12 @@ use crate::{
 
 /// Fields by which some servers take a request for one with another method; a guarded request may not carry them (S6).
 const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+
+const OVERRIDDEN: &str = "a field overrides the method of a guarded request";
+
+const UNGUARDED: &str = "`method` and `path` name no guarded route";
+
+const UNPLACED: &str = "a key names one effect a route here: ask with `?method=` and `path=` of its request";
 
 /// Says which requests of an origin are guarded, and how.
 ///
@@ -130,7 +136,8 @@ impl OriginRules {
 
     /// What a request for one of the contract's own pages gets; `None` for every other request.
     fn page(&self, head: &Parts) -> Option<Judgement> {
-        let path = head.uri.path();
+        let uri = original_uri(head);
+        let path = uri.path();
         if !path.starts_with(contract::WELL_KNOWN_PATH) || !matches!(head.method, Method::GET | Method::HEAD)
         {
             return None;
@@ -139,7 +146,7 @@ impl OriginRules {
             return Some(Judgement::Tell(Page::Contract(self.0.contract.clone())));
         }
         if path == contract::EFFECTS_PATH {
-            return Some(match self.asked_effect(head) {
+            return Some(match self.asked_effect(head, uri.query().unwrap_or_default()) {
                 Ok(page) => Judgement::Tell(page),
                 Err(refusal) => Judgement::Refuse { refusal, key: None, manner: self.0.manner },
             });
@@ -150,24 +157,65 @@ impl OriginRules {
     /// The effect that a status request's key names.
     ///
     /// A key that is unique in a route or an operation only (K5) is asked for with `?method=POST&path=/orders`.
-    fn asked_effect(&self, head: &Parts) -> Result<Page, Refusal> {
-        let query = head.uri.query().unwrap_or_default().as_bytes();
+    fn asked_effect(&self, head: &Parts, query: &str) -> Result<Page, Refusal> {
         let asked = |name: &str| {
-            form_urlencoded::parse(query)
+            form_urlencoded::parse(query.as_bytes())
                 .find(|(asked, _)| asked == name)
                 .map(|(_, value)| value.into_owned())
         };
-        let (method, path) =
-            (asked("method").unwrap_or_else(|| "POST".to_owned()), asked("path").unwrap_or_default());
-        let (guarding, name) = self.0.routes.matched(&method, &path).ok_or(Refusal::KeyMissing)?;
-        let key = read_key(head, guarding)?.ok_or(Refusal::KeyMissing)?;
+        let (guarding, scope) = match asked("path") {
+            Some(target) => {
+                let method = asked("method").unwrap_or_else(|| "POST".to_owned());
+                let path = target.split('?').next().unwrap_or_default();
+                let matched = self.0.routes.matched(&method, path);
+                let (guarding, name) = matched.ok_or(Refusal::HeadAmbiguous(UNGUARDED))?;
+                (guarding, scope(guarding, &name, &method, path))
+            }
+            // A wrong namespace would call absent what happened in another.
+            None if self.0.routes.guardings().any(|guarding| guarding.namespace != Namespace::Actor) => {
+                return Err(Refusal::HeadAmbiguous(UNPLACED));
+            }
+            None => {
+                let guarding = self.0.routes.guardings().next().ok_or(Refusal::HeadAmbiguous(UNGUARDED))?;
+                (guarding, Scope::Actor)
+            }
+        };
+        let key = match guarding.carriers.names().next() {
+            Some(_) => read_key(head, &guarding.carriers),
+            // A contract whose keys travel in the body has no field for one.
+            None => read_key(head, &Carriers::ietf()),
+        };
+        let key = key?.ok_or(Refusal::KeyMissing)?;
         let actor = self.0.actors.of(head)?;
-        let scope = scope(guarding, &name, &method, &path);
         Ok(Page::Effect { tenant: self.0.tenant.clone(), actor, key, scope })
     }
 
+    /// How a request is guarded; `None` where it passes.
+    ///
+    /// # Errors
+    /// Where it passes by its method as it is written, and would not by the method that another server may take it for (S6).
+    fn guarding(&self, head: &Parts) -> Result<Option<&Guarding>, (Refusal, &Guarding)> {
+        let path = original_uri(head).path();
+        let guarding_of = |method: &str| self.0.routes.matched(method, path).map(|(guarding, _)| guarding);
+        let method = head.method.as_str();
+        if let Some(guarding) = guarding_of(method) {
+            return Ok(Some(guarding));
+        }
+        let capitals = method.to_ascii_uppercase();
+        if let Some(guarding) = guarding_of(&capitals).filter(|_| capitals != method) {
+            return Err((Refusal::HeadAmbiguous("the method is not written in capitals"), guarding));
+        }
+        let overridden = overrides(&head.headers)
+            .filter_map(|value| value.to_str().ok())
+            .find_map(|method| guarding_of(&method.trim().to_ascii_uppercase()));
+        match overridden {
+            Some(guarding) => Err((Refusal::HeadAmbiguous(OVERRIDDEN), guarding)),
+            None => Ok(None),
+        }
+    }
+
     fn guard(&self, head: &mut Parts, guarding: &Guarding) -> Result<Judgement, (Refusal, Option<Key>)> {
-        let key = read_key(head, guarding).map_err(|refusal| (refusal, None))?;
+        let key = read_key(head, &guarding.carriers).map_err(|refusal| (refusal, None))?;
         let Some(key) = key else {
             return match guarding.body_member {
                 Some(member) => self.seek_key(head, guarding, member).map_err(|refusal| (refusal, None)),
@@ -211,8 +259,8 @@ impl OriginRules {
         head: &Parts,
         guarding: &Guarding,
     ) -> Result<impl FnOnce(Key) -> Plan + Send + use<>, Refusal> {
-        if head.headers.keys().any(|name| METHOD_OVERRIDES.contains(&&*name.as_str().replace('_', "-"))) {
-            return Err(Refusal::HeadAmbiguous("a field overrides the method of a guarded request"));
+        if overrides(&head.headers).next().is_some() {
+            return Err(Refusal::HeadAmbiguous(OVERRIDDEN));
         }
         if head.headers.get_all("early-data").iter().any(|value| value.as_bytes() == b"1") {
             return Err(Refusal::TooEarly);
@@ -245,9 +293,15 @@ impl OriginRules {
     }
 }
 
-fn read_key(head: &Parts, guarding: &Guarding) -> Result<Option<Key>, Refusal> {
+fn read_key(head: &Parts, carriers: &Carriers) -> Result<Option<Key>, Refusal> {
     let fields = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    guarding.carriers.read(fields).map_err(Refusal::KeyInvalid)
+    carriers.read(fields).map_err(Refusal::KeyInvalid)
+}
+
+/// The values of the fields that override a method, in any spelling.
+fn overrides(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
+    let is_override = |name: &str| METHOD_OVERRIDES.contains(&&*name.replace('_', "-"));
+    headers.iter().filter(move |(name, _)| is_override(name.as_str())).map(|(_, value)| value)
 }
 
 fn scope(guarding: &Guarding, name: &str, method: &str, path: &str) -> Scope {
@@ -268,9 +322,12 @@ impl Rules for OriginRules {
         if let Some(judgement) = self.page(head) {
             return judgement;
         }
-        let Some((guarding, _)) = self.0.routes.matched(head.method.as_str(), original_uri(head).path())
-        else {
-            return Judgement::Pass;
+        let guarding = match self.guarding(head) {
+            Ok(Some(guarding)) => guarding,
+            Ok(None) => return Judgement::Pass,
+            Err((refusal, guarding)) => {
+                return Judgement::Refuse { refusal, key: None, manner: guarding.manner };
+            }
         };
         let manner = guarding.manner;
         self.guard(head, guarding).unwrap_or_else(|(refusal, key)| Judgement::Refuse { refusal, key, manner })

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version,
     header::{self, IntoHeaderName},
 };
 use onceward_core::{
@@ -23,6 +23,7 @@ use crate::{
     execute::consumed,
     grpc,
     json_rpc::{self, Calls},
+    original::original_uri,
 };
 
 /// How an adapter's own answers look.
@@ -60,6 +61,8 @@ pub(crate) struct Asker {
     pub(crate) id: Option<LookupId>,
     /// The ids of JSON-RPC calls, which their answers repeat.
     pub(crate) calls: Option<Calls>,
+    /// Whether its answer has no content.
+    pub(crate) is_head: bool,
     /// The `Content-Type` of a gRPC call, whose refusals have gRPC's own form.
     grpc: Option<HeaderValue>,
     /// How its contract wants answers to look.
@@ -75,13 +78,14 @@ impl Asker {
         Self {
             surface,
             form: Form::accepted((!accept.is_empty()).then(|| accept.join(",")).as_deref()),
-            instance: head.uri.path().to_owned(),
+            instance: original_uri(head).path().to_owned(),
             origin: head.headers.get(header::ORIGIN).cloned(),
             effect: None,
             key: None,
             cause: Arc::default(),
             id: None,
             calls: None,
+            is_head: head.method == Method::HEAD,
             grpc: grpc::content_type(&head.headers),
             manner: Manner::ONCEWARD,
             echo: Vec::new(),
@@ -179,8 +183,7 @@ impl Asker {
         if let Some(content_type) = &self.grpc {
             return self.refuse_call(refusal, &problem.detail(), content_type);
         }
-        let text = problem.render_as(self.form, &self.manner);
-        let mut response = Response::new(ResponseBody::whole(Bytes::from(text), None));
+        let mut response = answer(problem.render_as(self.form, &self.manner), self.is_head);
         *response.status_mut() =
             StatusCode::from_u16(self.manner.status(refusal)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
@@ -223,6 +226,16 @@ impl Asker {
         self.mark_as_contract(headers, self.manner.marks(refusal));
         response
     }
+}
+
+/// An answer whose content is a text of ours; to HEAD its length alone (RFC 9110, 9.3.2), since not every server takes the content off.
+pub(crate) fn answer<C>(text: String, is_head: bool) -> Response<ResponseBody<C>> {
+    if !is_head {
+        return Response::new(ResponseBody::whole(Bytes::from(text), None));
+    }
+    let mut response = Response::new(ResponseBody::whole(Bytes::new(), None));
+    set(response.headers_mut(), header::CONTENT_LENGTH, &text.len().to_string());
+    response
 }
 
 /// A problem page runs nothing and loads nothing.

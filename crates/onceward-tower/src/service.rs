@@ -93,7 +93,8 @@ where
             Judgement::Tell(page) => {
                 let engine = self.engine.clone();
                 Box::pin(async move {
-                    Ok(page.render(&engine).await.unwrap_or_else(|refusal| asker.refuse(&refusal)))
+                    let rendered = page.render(&engine, asker.is_head).await;
+                    Ok(rendered.unwrap_or_else(|refusal| asker.refuse(&refusal)))
                 })
             }
             Judgement::Refuse { refusal, key, manner } => {

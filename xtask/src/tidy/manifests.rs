@@ -13,12 +13,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("onceward-store", &["onceward-core"]),
     ("onceward-engine", &["onceward-core", "onceward-store"]),
     ("onceward-tower", &["onceward-core", "onceward-engine"]),
+    ("onceward-actix", &["onceward-core", "onceward-engine", "onceward-tower"]),
     ("onceward-proxy", &["onceward-core", "onceward-engine", "onceward-tower"]),
     ("onceward-control", &["onceward-core", "onceward-engine", "onceward-store"]),
     ("onceward-drill", &["onceward-core"]),
     (
-        "onceward-cli",
+        "onceward",
         &[
+            "onceward-actix",
             "onceward-control",
             "onceward-core",
             "onceward-drill",
@@ -28,6 +30,20 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "onceward-tower",
         ],
     ),
+    (
+        "onceward-cli",
+        &[
+            "onceward",
+            "onceward-control",
+            "onceward-core",
+            "onceward-drill",
+            "onceward-engine",
+            "onceward-proxy",
+            "onceward-store",
+            "onceward-tower",
+        ],
+    ),
+    ("onceward-benches", &["onceward", "onceward-core", "onceward-store"]),
     ("xtask", &[]),
 ];
 

@@ -39,6 +39,11 @@ fn values(settings: &Settings) -> serde_json::Map<String, serde_json::Value> {
             });
             (setting.key.to_owned(), value)
         })
+        .chain(settings.routes().iter().zip(1..).flat_map(|(route, number)| {
+            route.values.iter().map(move |(name, text)| {
+                (format!("route.{number}.{name}"), json!({"value": text, "from": route.place}))
+            })
+        }))
         .collect()
 }
 
@@ -47,6 +52,11 @@ fn table(settings: &Settings) -> String {
     table.load_style(NOTHING).set_header(["setting", "value", "from"]);
     for setting in settings.iter() {
         table.add_row([setting.key, &setting.shown(), setting.source.to_string().as_str()]);
+    }
+    for (route, number) in settings.routes().iter().zip(1..) {
+        for (name, text) in &route.values {
+            table.add_row([&format!("route.{number}.{name}"), text, &route.place]);
+        }
     }
     format!("{}\n", table.trim_fmt())
 }

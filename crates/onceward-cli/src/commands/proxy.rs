@@ -1,15 +1,9 @@
 //! `onceward proxy`: the forward proxy.
 
-mod doors;
 mod own_pages;
 mod starts;
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use onceward_control::Control;
@@ -25,16 +19,16 @@ use onceward_proxy::{
     upstream::{OwnAddresses, Upstream, UpstreamConfig, UpstreamLimits},
 };
 use onceward_tower::{Cors, Surface};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-    task::{JoinError, JoinHandle},
-};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use self::{doors::Doors, starts::Starts};
+use self::starts::Starts;
 use crate::{
-    commands::{print, print_json, runtime},
+    commands::{
+        doors::Doors,
+        print, print_json, runtime,
+        serving::{INTERRUPTED, Signals, TELLING_TIME, listener_ended, reachable},
+    },
     failure::Failure,
     settings::{ProxySettings, Settings, StoreSettings},
     wiring,
@@ -42,9 +36,6 @@ use crate::{
 
 /// The session of a listener that no credentials name; user names are never empty, so none of them is this one.
 const OWN_SESSION: &str = "";
-
-/// How much longer than the engine's patience connections are kept: what is stopped then still has to be settled and told (B3).
-const TELLING_TIME: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
     let store = settings.store().map_err(Failure::usage)?;
@@ -67,7 +58,7 @@ async fn serve(store: StoreSettings, settings: ProxySettings, json: bool) -> Res
         engine.watch(probe);
     }
     let control = Control::new(engine.clone(), self_test);
-    let doors = Doors::open(&store, &settings, &control).await?;
+    let doors = Doors::open(&store, &settings.control, &control).await?;
     let mut running = Running::start(listener, engine, &settings, doors).await?;
     // Before anybody is told that it listens: a supervisor may signal at once.
     let mut signals = Signals::new().map_err(Failure::failed)?;
@@ -87,18 +78,6 @@ async fn serve(store: StoreSettings, settings: ProxySettings, json: bool) -> Res
         _ = signals.next() => Ok(ExitCode::from(INTERRUPTED)),
     }
 }
-
-/// A proxy without its listener looks alive and serves nobody.
-fn listener_ended(ended: Result<std::io::Result<Report>, JoinError>) -> Failure {
-    match ended {
-        Ok(Ok(_)) => Failure::failed(anyhow::anyhow!("the listener ended by itself")),
-        Ok(Err(error)) => Failure::failed(error),
-        Err(error) => Failure::failed(error),
-    }
-}
-
-/// The exit code after a second signal: 128 and SIGINT, as shells count.
-const INTERRUPTED: u8 = 130;
 
 /// A proxy that listens.
 struct Running {
@@ -127,6 +106,7 @@ impl Running {
             roots: settings.roots.clone(),
             upstream_proxy: settings.upstream_proxy.clone(),
             no_proxy: settings.no_proxy.clone(),
+            cleartext_http2: Vec::new(),
             private_targets: settings.private_targets,
             own_addresses,
             limits: UpstreamLimits::default(),
@@ -174,33 +154,5 @@ impl Running {
             report.tunnels_cut,
         );
         Ok(if drained.stopped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-}
-
-/// Where somebody on this machine finds a listener: all addresses (`0.0.0.0`) are none to go to.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
-        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
-        IpAddr::V4(_) | IpAddr::V6(_) => address,
-    }
-}
-
-/// The signals that end the program.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 
 pub(crate) fn verify(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
     let settings = settings.store().map_err(Failure::usage)?;
-    let (store, _) = open_read_only(&settings)?;
+    let store = open_read_only(&settings)?;
     let report = runtime().map_err(Failure::failed)?.block_on(store.verify()).map_err(Failure::store)?;
     if json {
         print_json(&json!({
@@ -31,7 +31,7 @@ pub(crate) fn verify(settings: &Settings, json: bool) -> Result<ExitCode, Failur
 
 pub(crate) fn stats(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
     let settings = settings.store().map_err(Failure::usage)?;
-    let (store, _) = open_read_only(&settings)?;
+    let store = open_read_only(&settings)?;
     let stats = runtime().map_err(Failure::failed)?.block_on(store.stats()).map_err(Failure::store)?;
     let [absent, claimed, done, in_doubt, tombstone] = stats.records;
     if json {

@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context, bail};
 use toml::de::{DeTable, DeValue};
 
-use super::spec::SPECS;
+use super::{
+    route::{NAMES, RouteTable},
+    spec::SPECS,
+};
 
 /// How alike an unknown name and a known one must be to be suggested: one slip in five letters.
 const SUGGESTION_MIN: f64 = 0.8;
@@ -19,6 +22,8 @@ const SUGGESTION_MIN: f64 = 0.8;
 pub(crate) struct File {
     pub(crate) path: PathBuf,
     pub(crate) values: BTreeMap<&'static str, String>,
+    /// The tables `[[route]]`, in their order.
+    pub(crate) routes: Vec<RouteTable>,
 }
 
 impl File {
@@ -41,10 +46,14 @@ impl File {
     fn parse(path: PathBuf, text: &str) -> anyhow::Result<Self> {
         let table = DeTable::parse(text)
             .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), error.to_string().trim_end()))?;
-        let mut values = BTreeMap::new();
+        let (mut values, mut routes) = (BTreeMap::new(), Vec::new());
         for (section, entries) in table.get_ref() {
             let place = |at: usize| format!("{}:{}", path.display(), line_of(text, at));
             let section_at = section.span().start;
+            if section.get_ref() == "route" {
+                routes = route_tables(entries.get_ref(), &place, section_at)?;
+                continue;
+            }
             if !SPECS.iter().any(|spec| spec.key.split('.').next() == Some(section.get_ref())) {
                 bail!("{}: unknown section `[{}]`", place(section_at), section.get_ref());
             }
@@ -70,8 +79,38 @@ impl File {
                 values.insert(spec.key, text);
             }
         }
-        Ok(Self { path, values })
+        Ok(Self { path, values, routes })
     }
+}
+
+/// Reads the tables `[[route]]`: names and texts; what they mean is for whoever serves.
+fn route_tables(
+    tables: &DeValue<'_>,
+    place: &impl Fn(usize) -> String,
+    section_at: usize,
+) -> anyhow::Result<Vec<RouteTable>> {
+    let DeValue::Array(tables) = tables else {
+        bail!("{}: `route` is a list of tables; write [[route]]", place(section_at));
+    };
+    let read = |table: &toml::Spanned<DeValue<'_>>| {
+        let DeValue::Table(entries) = table.get_ref() else {
+            bail!("{}: `route` is a list of tables; write [[route]]", place(table.span().start));
+        };
+        let mut values = BTreeMap::new();
+        for (name, value) in entries {
+            let at = place(name.span().start);
+            let Some(known) = NAMES.iter().find(|known| **known == *name.get_ref()) else {
+                let near = nearest(name.get_ref(), NAMES.iter().copied());
+                bail!("{at}: unknown setting `{}` of a route{near}", name.get_ref());
+            };
+            let Some(text) = text_of(value.get_ref()) else {
+                bail!("{at}: `{known}` must be a text, a number, true or false, or a list of them");
+            };
+            values.insert(*known, text);
+        }
+        Ok(RouteTable { place: place(table.span().start), values })
+    };
+    tables.iter().map(read).collect()
 }
 
 fn places() -> Vec<PathBuf> {
@@ -96,6 +135,7 @@ fn text_of(value: &DeValue<'_>) -> Option<String> {
                 .iter()
                 .map(|item| match item.get_ref() {
                     DeValue::String(text) => Some(text.clone().into_owned()),
+                    DeValue::Integer(number) => Some(number.to_string()),
                     _ => None,
                 })
                 .collect();
@@ -111,11 +151,16 @@ fn line_of(text: &str, at: usize) -> usize {
 
 /// `; did you mean …?` where a known name of the same section is close.
 fn suggestion(key: &str) -> String {
-    let (section, name) = key.split_once('.').unwrap_or_default();
-    SPECS
-        .iter()
-        .filter_map(|spec| Some((spec.key, spec.key.strip_prefix(section)?.strip_prefix('.')?)))
-        .map(|(known, known_name)| (strsim::jaro_winkler(name, known_name), known))
+    let (section, _) = key.split_once('.').unwrap_or_default();
+    let own = |known: &&str| known.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'));
+    nearest(key, SPECS.iter().map(|spec| spec.key).filter(own))
+}
+
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let last = |name: &'a str| name.rsplit('.').next().unwrap_or(name);
+    let own = name.rsplit('.').next().unwrap_or(name);
+    known
+        .map(|known| (strsim::jaro_winkler(own, last(known)), known))
         .filter(|(likeness, _)| *likeness >= SUGGESTION_MIN)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"))

@@ -82,16 +82,7 @@ impl Home {
     /// Starts a proxy and waits until it listens.
     pub(crate) fn serve(&self, flags: &[&str]) -> Server {
         let mut command = self.command(&["proxy", "--listen", "127.0.0.1:0", "--json"]);
-        let mut child = Guard(command.args(flags).spawn().unwrap());
-        let stdout = BufReader::new(child.0.stdout.take().unwrap());
-        let line = in_time(move || stdout.lines().next());
-        let Some(line) = line else {
-            let status = child.wait();
-            panic!("the proxy ended with {status}: {}", child.stderr());
-        };
-        let start: Value = serde_json::from_str(&line.unwrap()).unwrap();
-        let address = start["listening"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
-        Server { start, address, child }
+        Server::start(command.args(flags))
     }
 }
 
@@ -134,7 +125,7 @@ impl Drop for Guard {
     }
 }
 
-/// A running proxy.
+/// A running proxy or gateway.
 pub(crate) struct Server {
     /// What it printed when it listened.
     pub(crate) start: Value,
@@ -143,6 +134,20 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Starts a server that prints JSON, and waits until it listens.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = Guard(command.spawn().unwrap());
+        let stdout = BufReader::new(child.0.stdout.take().unwrap());
+        let line = in_time(move || stdout.lines().next());
+        let Some(line) = line else {
+            let status = child.wait();
+            panic!("the server ended with {status}: {}", child.stderr());
+        };
+        let start: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let address = start["listening"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
+        Self { start, address, child }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.0.id()
     }
@@ -200,7 +205,7 @@ const BODY: &str = r#"{"tea":1}"#;
 pub(crate) struct Exchange(TcpStream);
 
 impl Exchange {
-    fn start(address: SocketAddr, request: &str) -> Self {
+    pub(crate) fn start(address: SocketAddr, request: &str) -> Self {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(STEP_TIME_MAX)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
@@ -298,6 +303,10 @@ impl Origin {
             }
         });
         Self { address, booked, go_on }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Waits for the next order: its number.

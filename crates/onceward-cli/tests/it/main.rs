@@ -2,7 +2,9 @@
 
 #![cfg(test)]
 
+mod check;
 mod commands;
 mod demo;
+mod gateway;
 mod kit;
 mod serving;

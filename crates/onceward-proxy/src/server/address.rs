@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri, Version, uri};
@@ -27,6 +28,9 @@ pub(super) enum Destination {
 /// A [`HeadFault`] when there is no Host, more than one, or one that differs from the target or the tunnel.
 pub(super) fn destination(request: &Parts, via: &Via, local: SocketAddr) -> Result<Destination, HeadFault> {
     let host = host_field(&request.headers)?;
+    if let Via::Gateway { scheme } = via {
+        return at_origin(request, host, *scheme);
+    }
     if request.method == Method::CONNECT {
         return connect(request, host, via);
     }
@@ -46,8 +50,26 @@ pub(super) fn destination(request: &Parts, via: &Via, local: SocketAddr) -> Resu
     }
     match via {
         Via::Proxy if is_own(&target, local) => Ok(Destination::Own),
-        Via::Proxy => Ok(Destination::Origin(scheme, target)),
+        Via::Proxy | Via::Gateway { .. } => Ok(Destination::Origin(scheme, target)),
         Via::Tunnel { .. } | Via::Intercepted { .. } => inside(scheme, target, via),
+    }
+}
+
+/// The one origin has every name. Its scheme is that of the connection: a balancer that has ended TLS still writes `https`.
+fn at_origin(request: &Parts, host: Option<&str>, scheme: Scheme) -> Result<Destination, HeadFault> {
+    if request.method == Method::CONNECT {
+        return Err(HeadFault::ConnectRefused);
+    }
+    let read = |authority: &str| Target::parse(authority, Some(scheme.default_port()));
+    let Some(authority) = request.uri.authority() else {
+        return Ok(Destination::Origin(scheme, read(host.ok_or(HeadFault::HostMissing)?)?));
+    };
+    self::scheme(&request.uri)?;
+    let target = read(authority.as_str())?;
+    match host {
+        Some(host) if read(host)? != target => Err(HeadFault::HostDiffers),
+        None if request.version == Version::HTTP_11 => Err(HeadFault::HostMissing),
+        _ => Ok(Destination::Origin(scheme, target)),
     }
 }
 
@@ -80,7 +102,7 @@ fn connect(request: &Parts, host: Option<&str>, via: &Via) -> Result<Destination
 /// A target in origin form: to the proxy itself, or to where the tunnel leads.
 fn within(host: &str, via: &Via) -> Result<Destination, HeadFault> {
     match via {
-        Via::Proxy => Ok(Destination::Own),
+        Via::Proxy | Via::Gateway { .. } => Ok(Destination::Own),
         Via::Tunnel { .. } | Via::Intercepted { .. } => {
             let scheme = via.scheme();
             inside(scheme, Target::parse(host, Some(scheme.default_port()))?, via)
@@ -95,7 +117,7 @@ fn inside(scheme: Scheme, target: Target, via: &Via) -> Result<Destination, Head
     };
     let agrees = scheme == via.scheme()
         && match via {
-            Via::Proxy => false,
+            Via::Proxy | Via::Gateway { .. } => false,
             Via::Tunnel { target: tunnel } => agrees(tunnel, None),
             Via::Intercepted { target: tunnel, server_name } => agrees(tunnel, server_name.as_ref()),
         };
@@ -126,13 +148,20 @@ fn is_own(target: &Target, local: SocketAddr) -> bool {
 /// # Errors
 /// [`HeadFault::RequestTarget`] for a target without a path, such as `*`.
 pub(super) fn absolute(uri: &Uri, scheme: Scheme, target: &Target) -> Result<Uri, HeadFault> {
-    let path = uri.path_and_query().map_or("/", uri::PathAndQuery::as_str);
-    let absolute =
-        Uri::builder().scheme(scheme.as_str()).authority(target.authority(scheme)).path_and_query(path);
-    match absolute.build() {
-        Ok(uri) if path != "*" => Ok(uri),
-        _ => Err(HeadFault::RequestTarget),
+    let path = uri.path_and_query().cloned().unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
+    let authority = target.authority(scheme);
+    if uri.scheme_str() == Some(scheme.as_str()) && uri.authority().is_some_and(|is| is.as_str() == authority)
+    {
+        return Ok(uri.clone());
     }
+    let mut absolute = uri::Parts::default();
+    absolute.scheme = Some(match scheme {
+        Scheme::Http => uri::Scheme::HTTP,
+        Scheme::Https => uri::Scheme::HTTPS,
+    });
+    absolute.authority = uri::Authority::from_maybe_shared(Bytes::from(authority)).ok();
+    absolute.path_and_query = Some(path).filter(|path| path.as_str() != "*");
+    Uri::from_parts(absolute).ok().ok_or(HeadFault::RequestTarget)
 }
 
 #[cfg(test)]

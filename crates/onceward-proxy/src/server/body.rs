@@ -89,12 +89,14 @@ impl std::fmt::Debug for RequestBody {
 /// An answer's body that keeps its request counted until it is sent or dropped.
 pub(super) struct Counted {
     body: ProxyBody,
+    /// Why the body broke off, while that is held back.
+    broken: Option<BoxError>,
     _request: InFlight,
 }
 
 impl Counted {
     pub(super) fn new(body: ProxyBody, request: InFlight) -> Self {
-        Self { body, _request: request }
+        Self { body, broken: None, _request: request }
     }
 }
 
@@ -102,11 +104,23 @@ impl Body for Counted {
     type Data = Bytes;
     type Error = BoxError;
 
+    /// An error comes one turn later: hyper drops what it has not flushed when it gets one, and were that the head, the
+    /// client's connection would close without an answer.
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Err(error))) => {
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            polled => polled,
+        }
     }
 
     fn is_end_stream(&self) -> bool {

@@ -95,7 +95,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
         Arc::clone(&self.ledger)
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
+        if self.buffer.is_empty() && !self.eof && buf.remaining() >= READ_BYTES {
+            match self.poll_head_in_place(cx, buf)? {
+                Poll::Ready(true) => return Poll::Ready(Ok(Step::Filled)),
+                Poll::Ready(false) => {}
+                Poll::Pending => return self.poll_wait(cx),
+            }
+        }
         loop {
             self.skip_empty_line();
             let end = head::end(&self.buffer, self.scanned);
@@ -113,6 +120,40 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
             }
             return self.poll_wait(cx);
         }
+    }
+
+    /// Reads to where the head is wanted and judges it there, as most heads come in one piece, and their bodies with
+    /// them if they are short. Of what does not pass so, `buffer` has the bytes.
+    fn poll_head_in_place(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let (_, read) = buf.filled().split_at(before);
+        self.eof = read.is_empty();
+        let passed = match head::end(read, 0) {
+            Ok(Some(end)) if end <= self.limits.head_bytes_max => {
+                let (head, rest) = read.split_at(end);
+                head::judge(head, self.limits.head_fields_max).ok().map(|framing| (framing, end, rest))
+            }
+            _ => None,
+        };
+        let Some((framing, end, rest)) = passed else {
+            self.buffer.extend_from_slice(read);
+            buf.set_filled(before);
+            return Poll::Ready(Ok(false));
+        };
+        self.ledger.released(framing.then);
+        let (state, body_bytes) = match Self::after_release(After::Message(framing)) {
+            State::Body { left, then } => {
+                let here = left.min(rest.len() as u64);
+                (State::Body { left: left - here, then }, usize::try_from(here).unwrap_or(rest.len()))
+            }
+            state => (state, 0),
+        };
+        let (_, beyond) = rest.split_at(body_bytes);
+        self.buffer.extend_from_slice(beyond);
+        buf.set_filled(before + end + body_bytes);
+        self.enter(state);
+        Poll::Ready(Ok(true))
     }
 
     /// Nothing to judge and nothing to read: time decides.
@@ -206,9 +247,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
             let mut bounded = (&mut self.io).take(max);
             ready!(Pin::new(&mut bounded).poll_read(cx, buf))?;
         } else {
-            let count =
-                self.buffer.len().min(buf.remaining()).min(usize::try_from(max).unwrap_or(usize::MAX));
-            buf.put_slice(&self.buffer.split_to(count));
+            let count = self.buffer.len().min(usize::try_from(max).unwrap_or(usize::MAX));
+            self.hand_out(count, buf);
         }
         Poll::Ready(Ok((buf.filled().len() - before) as u64))
     }
@@ -236,21 +276,32 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
         let ours = chunks
             .follow(piece, self.limits.head_bytes_max)
             .map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
-        buf.put_slice(&self.buffer.split_to(ours));
+        self.hand_out(ours, buf);
         Poll::Ready(Ok(Step::Filled))
+    }
+
+    /// Moves `count` bytes of the buffer, or as many as there is room for, and tells how many.
+    fn hand_out(&mut self, count: usize, buf: &mut ReadBuf<'_>) -> usize {
+        let count = count.min(buf.remaining());
+        let (out, _) = self.buffer.split_at(count);
+        buf.put_slice(out);
+        self.buffer.advance(count);
+        count
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
         match &mut self.state {
-            State::Head => self.poll_head(cx),
+            State::Head => self.poll_head(cx, buf),
             State::Release { left: 0, then } => {
                 let next = Self::after_release(*then);
                 Poll::Ready(Ok(self.enter(next)))
             }
             State::Release { left, .. } => {
-                let count = (*left).min(buf.remaining());
-                *left -= count;
-                buf.put_slice(&self.buffer.split_to(count));
+                let count = *left;
+                let out = self.hand_out(count, buf);
+                if let State::Release { left, .. } = &mut self.state {
+                    *left -= out;
+                }
                 Poll::Ready(Ok(Step::Filled))
             }
             State::Body { left: 0, then } => {

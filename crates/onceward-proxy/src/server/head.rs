@@ -4,7 +4,7 @@
 //! `Content-Length` beside `Transfer-Encoding`, and reads `Content-Length: 03`. What passes here has one reading
 //! (RFC 9112), so that the boundary between this message and the next is beyond dispute.
 
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{Method, StatusCode, Uri};
 
 use crate::target::TargetFault;
 
@@ -93,6 +93,9 @@ pub enum HeadFault {
     /// `CONNECT` inside of a tunnel.
     #[error("a tunnel cannot be opened inside of a tunnel")]
     ConnectNested,
+    /// `CONNECT` to a server that stands for one origin.
+    #[error("this server opens no tunnels")]
+    ConnectRefused,
     /// Bytes past [`Limits::head_bytes_max`](crate::limits::Limits::head_bytes_max).
     #[error("the request head is too long")]
     TooLong,
@@ -208,24 +211,30 @@ impl Fields {
         }
         let colon = line.iter().position(|&byte| byte == b':').ok_or(HeadFault::FieldName)?;
         let (name, value) = line.split_at(colon);
-        let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
-        let Ok(name) = HeaderName::from_bytes(name) else { return Err(HeadFault::FieldName) };
-        if HeaderValue::from_bytes(value).is_err() {
+        let value = value.strip_prefix(b":").unwrap_or(value);
+        if name.is_empty() || !name.iter().all(|&byte| is_token_byte(byte)) {
+            return Err(HeadFault::FieldName);
+        }
+        if !value.iter().all(|&byte| is_value_byte(byte)) {
             return Err(HeadFault::FieldValue);
         }
-        match name {
-            http::header::CONTENT_LENGTH => self.read_length(value),
-            http::header::TRANSFER_ENCODING => self.read_encoding(value),
-            http::header::CONNECTION => {
-                self.connection_upgrade |= has_token(value, b"upgrade");
-                Ok(())
-            }
-            http::header::UPGRADE => {
-                self.upgrade |= !has_token(value, b"h2c");
-                Ok(())
-            }
-            _ => Ok(()),
+        let is_length = name.eq_ignore_ascii_case(b"content-length");
+        let is_encoding = name.eq_ignore_ascii_case(b"transfer-encoding");
+        // Not every server takes a tab for white space where it frames a message.
+        if (is_length || is_encoding) && value.contains(&b'\t') {
+            return Err(HeadFault::FieldValue);
         }
+        let value = value.trim_ascii();
+        if is_length {
+            self.read_length(value)?;
+        } else if is_encoding {
+            self.read_encoding(value)?;
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            self.connection_upgrade |= has_token(value, b"upgrade");
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            self.upgrade |= !has_token(value, b"h2c");
+        }
+        Ok(())
     }
 
     fn read_length(&mut self, value: &[u8]) -> Result<(), HeadFault> {
@@ -256,6 +265,16 @@ impl Fields {
     fn switches(&self, minor: u8) -> bool {
         minor == 1 && self.connection_upgrade && self.upgrade
     }
+}
+
+/// What names are made of (RFC 9110, section 5.6.2).
+fn is_token_byte(byte: u8) -> bool {
+    matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'z' | b'|' | b'~')
+}
+
+/// What values are made of (RFC 9110, section 5.5).
+fn is_value_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 /// Decimal digits without sign or leading zero (RFC 9110, section 8.6, less what it lets be repaired).
@@ -314,6 +333,20 @@ mod tests {
 
     // covers: S6
     #[test]
+    fn names_and_values_have_the_bytes_that_fields_have() {
+        for byte in 0..=u8::MAX {
+            let (mut name, mut value) = (Fields::default(), Fields::default());
+            let line = [b'a', byte, b'b', b':', b'c'];
+            let is_name = http::HeaderName::from_bytes(&line[..3]).is_ok() || byte == b':';
+            assert_eq!(name.read(&line).is_ok(), is_name, "{byte}");
+            let line = [b'a', b':', b'b', byte, b'c'];
+            let is_value = http::HeaderValue::from_bytes(&line[2..]).is_ok();
+            assert_eq!(value.read(&line).is_ok(), is_value, "{byte}");
+        }
+    }
+
+    // covers: S6
+    #[test]
     fn heads_with_two_readings_are_refused() {
         let cases = [
             ("GET / HTTP/1.1\nHost: a\r\n\r\n", HeadFault::LineEnd),
@@ -331,6 +364,9 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost\r\n\r\n", HeadFault::FieldName),
             ("GET / HTTP/1.1\r\nX: a\r\n b\r\n\r\n", HeadFault::FieldFolded),
             ("GET / HTTP/1.1\r\nX: a\0\r\n\r\n", HeadFault::FieldValue),
+            ("POST / HTTP/1.1\r\nContent-Length:\t3\r\n\r\n", HeadFault::FieldValue),
+            ("POST / HTTP/1.1\r\nContent-Length: 3\x0c\r\n\r\n", HeadFault::FieldValue),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\t\r\n\r\n", HeadFault::FieldValue),
             ("POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", HeadFault::LengthRepeated),
             ("POST / HTTP/1.1\r\nContent-Length: 3, 3\r\n\r\n", HeadFault::LengthRepeated),
             ("POST / HTTP/1.1\r\nContent-Length: 03\r\n\r\n", HeadFault::LengthMalformed),

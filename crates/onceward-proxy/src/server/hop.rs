@@ -51,14 +51,19 @@ pub(super) fn asks_to_switch(version: Version, headers: &HeaderMap) -> bool {
 /// # Errors
 /// [`HeadFault::ConnectionNames`] when an end-to-end field would go.
 pub(super) fn strip_request(headers: &mut HeaderMap, switches: bool) -> Result<(), HeadFault> {
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return Ok(());
+    }
     let named = named_by_connection(headers);
     if named.iter().any(|name| END_TO_END.contains(name)) {
         return Err(HeadFault::ConnectionNames);
     }
     let takes_trailers = headers.get_all(TE).iter().any(|field| has_token(field.as_bytes(), b"trailers"));
     let mut last = None;
+    let received = std::mem::take(headers);
+    headers.reserve(received.len());
     // Sites tell clients apart by the order of fields, which removing them one by one would change.
-    for (name, value) in std::mem::take(headers) {
+    for (name, value) in received {
         // Of a repeated field only the first value comes with its name.
         last = name.or(last);
         let Some(name) = &last else { continue };

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, PROXY_AUTHENTICATE};
+use http::header::{ACCEPT, CONNECTION, PROXY_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
@@ -18,7 +18,7 @@ use super::body::{Counted, ProxyBody, RequestBody};
 use super::gate::Ledger;
 use super::head::HeadFault;
 use super::listener::Listener;
-use super::{ConnectionInfo, Exchange, Via, hop, upgrade};
+use super::{ConnectionInfo, Exchange, Front, Via, hop, upgrade};
 use crate::connect;
 use crate::limits::Limits;
 use crate::pages::page;
@@ -35,9 +35,16 @@ pub(crate) struct Line<E> {
 }
 
 impl<E: Exchange> Line<E> {
-    /// A connection to the proxy's port.
-    pub(super) fn proxy(listener: Arc<Listener<E>>, peer: SocketAddr) -> Self {
-        let info = ConnectionInfo { peer, local: listener.local, via: Via::Proxy };
+    /// A connection to the server's port.
+    pub(super) fn first(listener: Arc<Listener<E>>, peer: SocketAddr) -> Self {
+        let via = match &listener.front {
+            Front::Proxy(_) => Via::Proxy,
+            Front::Origin(_) => {
+                let scheme = if listener.front.tls().is_some() { Scheme::Https } else { Scheme::Http };
+                Via::Gateway { scheme }
+            }
+        };
+        let info = ConnectionInfo { peer, local: listener.local, via };
         Self { listener, info: Arc::new(info), session: None, activity: Arc::default() }
     }
 
@@ -66,7 +73,7 @@ impl<E: Exchange> Line<E> {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<ProxyBody> {
-        let fields = request.headers().clone();
+        let fields = accepted(request.headers());
         match self.dispatch(request).await {
             Ok(response) => response,
             Err(Refused::Head(fault)) => refusal(fault, &fields),
@@ -81,16 +88,21 @@ impl<E: Exchange> Line<E> {
         if takes_no_body && !body.is_end_stream() {
             return Err(HeadFault::BodyUnexpected.into());
         }
-        let session = match &self.session {
-            Some(session) => session.clone(),
-            None => self.listener.config.access.session(&parts.headers, &self.listener.session)?,
+        let session = match (&self.session, &self.listener.front) {
+            (Some(session), _) => session.clone(),
+            (None, Front::Proxy(config)) => config.access.session(&parts.headers, &self.listener.session)?,
+            (None, Front::Origin(_)) => self.listener.session.clone(),
         };
-        match destination {
-            Destination::Own => Ok((self.listener.config.own_page)(parts).await),
-            Destination::Tunnel(target) => {
-                Ok(connect::open(self, Request::from_parts(parts, body), target, session).await)
+        match (destination, &self.listener.front) {
+            (Destination::Own, Front::Proxy(config)) => Ok((config.own_page)(parts).await),
+            (Destination::Tunnel(target), Front::Proxy(config)) => {
+                let request = Request::from_parts(parts, body);
+                Ok(Box::pin(connect::open(self, config, request, target, session)).await)
             }
-            Destination::Origin(scheme, target) => {
+            (Destination::Own | Destination::Tunnel(_), Front::Origin(_)) => {
+                Err(HeadFault::ConnectRefused.into())
+            }
+            (Destination::Origin(scheme, target), _) => {
                 self.exchange(Request::from_parts(parts, body), scheme, &target, session).await
             }
         }
@@ -110,7 +122,7 @@ impl<E: Exchange> Line<E> {
         request.extensions_mut().insert(session);
         request.extensions_mut().insert(Arc::clone(&self.info));
 
-        let fields = request.headers().clone();
+        let fields = accepted(request.headers());
         let idle_time = self.limits().body_idle_time;
         let call = self.listener.exchange.call(request.map(|body| RequestBody::new(body, idle_time)));
         let Ok(response) = AssertUnwindSafe(call).catch_unwind().await else {
@@ -151,6 +163,11 @@ impl From<AccessDenied> for Refused {
     fn from(denied: AccessDenied) -> Self {
         Self::Access(denied)
     }
+}
+
+/// What a page asks of its request.
+fn accepted(request: &HeaderMap) -> HeaderMap {
+    request.get_all(ACCEPT).iter().map(|types| (ACCEPT, types.clone())).collect()
 }
 
 /// What follows a refused head cannot be trusted to be a head, so the connection ends.

@@ -8,9 +8,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
+use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::line::Line;
@@ -19,17 +22,18 @@ use super::serve;
 use super::sniff::{self, Speech};
 use super::stall::Stall;
 use super::tasks::{Kind, Tasks};
-use super::{Config, Exchange};
+use super::{Exchange, Front};
 use crate::limits::Limits;
 use crate::pages::page;
 use crate::session::Session;
+use crate::workers::Workers;
 
 /// After a failed accept: descriptors are freed by connections that end, not by trying again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the connections of one listener share.
 pub(crate) struct Listener<E> {
-    pub(crate) config: Arc<Config>,
+    pub(crate) front: Front,
     pub(crate) local: SocketAddr,
     pub(crate) session: Session,
     pub(crate) exchange: E,
@@ -41,15 +45,15 @@ pub(crate) struct Listener<E> {
 
 impl<E: Exchange> Listener<E> {
     pub(super) fn new(
-        config: Arc<Config>,
+        front: Front,
         local: SocketAddr,
         session: Session,
         exchange: E,
         shutdown: CancellationToken,
     ) -> Arc<Self> {
-        let Limits { connections_max, overflow_answers_max, tunnels_max, .. } = config.limits;
+        let Limits { connections_max, overflow_answers_max, tunnels_max, .. } = *front.limits();
         Arc::new(Self {
-            config,
+            front,
             local,
             session,
             exchange,
@@ -61,7 +65,7 @@ impl<E: Exchange> Listener<E> {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.config.limits
+        self.front.limits()
     }
 
     /// A place for one more tunnel, if there is one.
@@ -71,14 +75,25 @@ impl<E: Exchange> Listener<E> {
 }
 
 /// Accepts until the shutdown begins.
-pub(super) async fn accept<E: Exchange>(shared: &Arc<Listener<E>>, listener: TcpListener) {
-    shared.tasks.stop().run_until_cancelled(accept_all(shared, listener)).await;
+pub(super) async fn accept<E: Exchange>(
+    shared: &Arc<Listener<E>>,
+    listener: TcpListener,
+    workers: Option<&Workers>,
+) {
+    shared.tasks.stop().run_until_cancelled(accept_all(shared, listener, workers)).await;
 }
 
-async fn accept_all<E: Exchange>(shared: &Arc<Listener<E>>, listener: TcpListener) {
+async fn accept_all<E: Exchange>(
+    shared: &Arc<Listener<E>>,
+    listener: TcpListener,
+    workers: Option<&Workers>,
+) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => admit(shared, stream, peer).await,
+            Ok((stream, peer)) => match settled(stream, workers) {
+                Ok((stream, runtime)) => admit(shared, stream, peer, &runtime).await,
+                Err(error) => tracing::debug!(%error, "the client has gone already"),
+            },
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -87,26 +102,59 @@ async fn accept_all<E: Exchange>(shared: &Arc<Listener<E>>, listener: TcpListene
     }
 }
 
-async fn admit<E: Exchange>(shared: &Arc<Listener<E>>, stream: TcpStream, peer: SocketAddr) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "the client has gone already");
-        return;
+/// An accepted connection, ready on the runtime that is to serve it.
+fn settled(stream: TcpStream, workers: Option<&Workers>) -> io::Result<(TcpStream, Handle)> {
+    stream.set_nodelay(true)?;
+    match workers {
+        Some(workers) => workers.take_over(stream),
+        None => Ok((stream, Handle::current())),
     }
+}
+
+async fn admit<E: Exchange>(
+    shared: &Arc<Listener<E>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    runtime: &Handle,
+) {
     let stall = Stall::new(stream, shared.limits().write_stall_time);
     if let Ok(place) = Arc::clone(&shared.connections).try_acquire_owned() {
-        let line = Line::proxy(Arc::clone(shared), peer);
-        shared.tasks.spawn(Kind::Connection, async move {
-            serve_first(line, stall).await;
+        let line = Line::first(Arc::clone(shared), peer);
+        shared.tasks.spawn_on(runtime, Kind::Connection, async move {
+            match line.listener().front.tls() {
+                Some(tls) => serve_tls(line, tls, stall).await,
+                None => serve_first(line, stall).await,
+            }
             drop(place);
         });
     } else if let Ok(place) = Arc::clone(&shared.overflow).acquire_owned().await {
         let limits = *shared.limits();
-        shared.tasks.spawn(Kind::Connection, async move {
+        shared.tasks.spawn_on(runtime, Kind::Connection, async move {
             if let Err(error) = turn_away(stall, limits).await {
                 tracing::debug!(%error, "a surplus connection broke off");
             }
             drop(place);
         });
+    }
+}
+
+/// HTTP/1 or HTTP/2, as the handshake settles.
+async fn serve_tls<E: Exchange>(line: Line<E>, tls: Arc<ServerConfig>, client: Stall<TcpStream>) {
+    let stop = line.listener().tasks.stop().clone();
+    let accept =
+        tokio::time::timeout(line.limits().tls_handshake_time, TlsAcceptor::from(tls).accept(client));
+    let client = match stop.run_until_cancelled(accept).await {
+        Some(Ok(Ok(client))) => client,
+        Some(Ok(Err(error))) => {
+            tracing::debug!(%error, "a client's tls handshake failed");
+            return;
+        }
+        Some(Err(_)) | None => return,
+    };
+    if client.get_ref().1.alpn_protocol() == Some(b"h2") {
+        serve::http2(line, client).await
+    } else {
+        serve::http1(line, client).await
     }
 }
 

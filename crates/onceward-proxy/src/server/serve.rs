@@ -13,6 +13,7 @@ use super::Exchange;
 use super::activity::Activity;
 use super::gate::Gate;
 use super::line::{Line, LineService};
+use super::rare::Rare;
 use super::tasks::{Kind, Tasks};
 
 /// hyper's smallest read buffer; its largest must hold a head that passed the gate.
@@ -46,7 +47,7 @@ where
     let served = tokio::select! {
         // The stop comes first: an answer that is ready at the same time then announces the close.
         biased;
-        () = stop.cancelled() => {
+        () = Rare::new(stop.cancelled()) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+
+use super::rare::Rare;
 
 /// How long bytes may go on passing once the listener stops; a peer that heard of it closes within a round trip.
 const PASSAGE_DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -56,12 +59,24 @@ impl Tasks {
         F: Future<Output = T> + Send + 'static,
         T: Send,
     {
+        self.spawn_on(&Handle::current(), kind, task);
+    }
+
+    pub(super) fn spawn_on<T, F>(self: &Arc<Self>, runtime: &Handle, kind: Kind, task: F)
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send,
+    {
         let tasks = Arc::clone(self);
-        self.tracker.spawn(async move {
-            if tasks.cut.run_until_cancelled(task).await.is_none() {
-                tasks.count_cut(kind);
+        let task = async move {
+            let cut = Rare::new(tasks.cut.cancelled());
+            tokio::select! {
+                biased;
+                () = cut => tasks.count_cut(kind),
+                _ = task => {}
             }
-        });
+        };
+        self.tracker.spawn_on(task, runtime);
     }
 
     /// Lets bytes pass that nobody here can tell the end of: a raw tunnel, a WebSocket. Once the listener stops it has a moment to

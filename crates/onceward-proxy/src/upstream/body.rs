@@ -1,7 +1,7 @@
 //! The body of an upstream response.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -9,8 +9,9 @@ use http::{Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::link::Link;
 use super::once::Fresh;
-use super::pool::Link;
+use super::pool::Lent;
 use super::wire::Protocol;
 
 /// Streams a response body as the origin sends it, read no faster than it is polled.
@@ -34,6 +35,8 @@ pub(super) enum Held {
     Fresh(#[expect(dead_code, reason = "held for its drop")] Fresh),
     /// A handle of a shared one: it is in use.
     Shared(#[expect(dead_code, reason = "held for its drop")] Link),
+    /// A pooled one, which moves only as the body is polled.
+    Lent(Lent),
 }
 
 /// The response ended before its body did.
@@ -74,6 +77,29 @@ impl UpstreamBody {
     }
 }
 
+impl UpstreamBody {
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(Held::Lent(lent)) = &mut self.held else {
+            return Pin::new(&mut self.inner).poll_frame(cx);
+        };
+        // Only the connection can bring a frame, and it moves nowhere but here: it alone needs the waker.
+        let mut unwoken = Context::from_waker(Waker::noop());
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(&mut unwoken) {
+            return Poll::Ready(frame);
+        }
+        lent.drive(cx);
+        Pin::new(&mut self.inner).poll_frame(&mut unwoken)
+    }
+
+    /// Frees the connection and its place although the reader may keep the body.
+    fn release(&mut self) {
+        match self.held.take() {
+            Some(Held::Lent(lent)) => lent.give_back(),
+            Some(Held::Fresh(_) | Held::Shared(_)) | None => {}
+        }
+    }
+}
+
 impl Body for UpstreamBody {
     type Data = Bytes;
     type Error = BodyCut;
@@ -82,17 +108,25 @@ impl Body for UpstreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let polled = match Pin::new(&mut self.inner).poll_frame(cx) {
+        let polled = match self.poll_inner(cx) {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(Ok(frame))),
-            Poll::Ready(Some(Err(error))) => Some(Err(BodyCut(Some(error)))),
+            Poll::Ready(Some(Ok(frame))) => {
+                // The reader of a sized body may stop here, and its end was read with its last piece.
+                if self.inner.is_end_stream() && matches!(self.held, Some(Held::Lent(_))) {
+                    self.release();
+                }
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.held = None;
+                return Poll::Ready(Some(Err(BodyCut(Some(error)))));
+            }
             Poll::Ready(None) if self.protocol == Protocol::Http2 && !self.inner.is_end_stream() => {
                 Some(Err(BodyCut(None)))
             }
             Poll::Ready(None) => None,
         };
-        // Frees the connection and its permit although the reader may keep the body.
-        self.held = None;
+        self.release();
         Poll::Ready(polled)
     }
 

@@ -110,6 +110,7 @@ pub(super) struct Dialer {
     pub(super) tls: Tls,
     pub(super) proxy: Option<UpstreamProxy>,
     pub(super) no_proxy: NoProxy,
+    pub(super) cleartext_http2: Vec<Target>,
     pub(super) filter: TargetFilter,
     pub(super) limits: UpstreamLimits,
 }
@@ -134,6 +135,7 @@ impl Dialer {
         }
         let (io, remote, meter) = self.reach(&origin.target, deadline).await?;
         let (io, protocol): (BoxIo, _) = match origin.scheme {
+            Scheme::Http if self.cleartext_http2.contains(&origin.target) => (io, Protocol::Http2),
             Scheme::Http => (io, Protocol::Http1),
             Scheme::Https => {
                 let handshake = self.tls.connect(&origin.target.host, offer, io);
@@ -283,6 +285,7 @@ mod tests {
             tls: Tls::new(&Roots::Insecure).unwrap(),
             proxy: None,
             no_proxy: NoProxy::default(),
+            cleartext_http2: Vec::new(),
             filter: TargetFilter { private_targets: PrivateTargets::Refuse, own: OwnAddresses::default() },
             limits: UpstreamLimits::default(),
         };

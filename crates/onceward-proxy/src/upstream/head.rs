@@ -23,6 +23,10 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
+/// Fields of one connection that no `Connection` field needs to name.
+const HOP_BY_HOP: [HeaderName; 7] =
+    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS];
+
 /// Whether the length of a request's body is known before it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyLength {
@@ -44,45 +48,68 @@ pub(super) fn asks_upgrade(headers: &HeaderMap) -> bool {
             .any(|token| token.eq_ignore_ascii_case("upgrade"))
 }
 
-/// Writes `parts` as the head to send in `form` on a connection of `protocol`.
+/// Makes `head`, whose URI is absolute, the one to send in `form` on a connection of `protocol`.
+///
+/// A head that was made for one connection and never left becomes that of another one by being passed here again, once
+/// its URI is absolute again.
 ///
 /// # Errors
 /// When joined cookies or the authority do not make a valid field, which no valid request brings about.
 pub(super) fn for_origin(
-    parts: &Parts,
+    mut head: Parts,
     protocol: Protocol,
     form: &Form,
     body_length: BodyLength,
 ) -> Result<Parts, http::Error> {
-    let mut head = parts.clone();
     match protocol {
         Protocol::Http1 => {
             head.version = Version::HTTP_11;
-            head.headers = http1_headers(parts, form, body_length)?;
+            if !is_sent_as_is(&head.headers) {
+                head.headers = http1_headers(&head)?;
+            }
+            if let Form::Absolute { authorization: Some(authorization) } = form {
+                head.headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+            }
+            // hyper sends no body of unknown length with a GET unless it is told to.
+            if body_length == BodyLength::Unknown && !head.headers.contains_key(CONTENT_LENGTH) {
+                head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
             if matches!(form, Form::Origin) {
-                let path = parts.uri.path_and_query().cloned();
+                let path = head.uri.path_and_query().cloned();
                 head.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
             }
         }
         Protocol::Http2 => {
             head.version = Version::HTTP_2;
-            head.headers = http2_headers(&parts.headers);
-            if let Some(host) = parts.headers.get(HOST) {
+            if let Some(host) = head.headers.get(HOST) {
                 let mut uri = mem::take(&mut head.uri).into_parts();
                 uri.authority = Some(Authority::try_from(host.as_bytes())?);
                 head.uri = Uri::from_parts(uri)?;
             }
+            head.headers = http2_headers(&head.headers);
         }
     }
     Ok(head)
 }
 
+/// Whether HTTP/1.1 sends these fields unchanged, as it does most: one `Host`, at most one `Cookie`, nothing of a hop.
+fn is_sent_as_is(headers: &HeaderMap) -> bool {
+    headers.contains_key(HOST)
+        && !headers.keys().any(|name| HOP_BY_HOP.contains(name) || is_proxy_field(name))
+        && headers.get_all(COOKIE).iter().nth(1).is_none()
+}
+
 /// Takes off a response what belongs to the origin's connection.
 pub(super) fn strip_response(headers: &mut HeaderMap, status: StatusCode) {
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name) || is_proxy_challenge(name)) {
+        return;
+    }
     let hop = Hop::of(headers);
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
     let mut name = None;
-    for (next, value) in mem::take(headers) {
+    let received = mem::take(headers);
+    headers.reserve(received.len());
+    for (next, value) in received {
         // A repeated field comes without its name.
         name = next.or(name);
         let Some(name) = &name else { continue };
@@ -100,7 +127,7 @@ fn is_proxy_challenge(name: &HeaderName) -> bool {
     *name == PROXY_AUTHENTICATE || *name == PROXY_AUTHENTICATION_INFO
 }
 
-fn http1_headers(parts: &Parts, form: &Form, body_length: BodyLength) -> Result<HeaderMap, http::Error> {
+fn http1_headers(parts: &Parts) -> Result<HeaderMap, http::Error> {
     let hop = Hop::of(&parts.headers);
     let upgrades = asks_upgrade(&parts.headers);
     let connection = match (upgrades, hop.te_trailers) {
@@ -136,13 +163,6 @@ fn http1_headers(parts: &Parts, form: &Form, body_length: BodyLength) -> Result<
     }
     if let (Some(option), false) = (connection, headers.contains_key(CONNECTION)) {
         headers.insert(CONNECTION, HeaderValue::from_static(option));
-    }
-    if let Form::Absolute { authorization: Some(authorization) } = form {
-        headers.insert(PROXY_AUTHORIZATION, authorization.clone());
-    }
-    // hyper sends no body of unknown length with a GET unless it is told to.
-    if body_length == BodyLength::Unknown && !headers.contains_key(CONTENT_LENGTH) {
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     Ok(headers)
 }
@@ -196,9 +216,7 @@ impl Hop {
 
     /// Whether the field ends at this hop. `Connection` cannot name away what routes and frames a request.
     fn owns(&self, name: &HeaderName) -> bool {
-        let fixed =
-            [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS];
-        fixed.contains(name) || self.named.contains(name) && *name != HOST && *name != CONTENT_LENGTH
+        HOP_BY_HOP.contains(name) || self.named.contains(name) && *name != HOST && *name != CONTENT_LENGTH
     }
 }
 
@@ -227,7 +245,7 @@ mod tests {
         form: &Form,
         body_length: BodyLength,
     ) -> (String, Vec<String>) {
-        let head = for_origin(parts, protocol, form, body_length).unwrap();
+        let head = for_origin(parts.clone(), protocol, form, body_length).unwrap();
         (head.uri.to_string(), lines(&head.headers))
     }
 
@@ -297,6 +315,31 @@ mod tests {
         let expected = ["host: shop.example", "proxy-authorization: Basic dXA="];
         let head = sent(&parts, Protocol::Http1, &form, BodyLength::Known);
         assert_eq!(head, ("http://shop.example/order".to_owned(), expected.map(str::to_owned).to_vec()));
+    }
+
+    // covers: B3
+    #[test]
+    fn a_head_that_never_left_becomes_that_of_another_connection() {
+        let parts = parts("http://shop.example:8080/order?id=1", &BROWSER);
+        let to_proxy = Form::Absolute { authorization: Some(HeaderValue::from_static("Basic dXA=")) };
+        let mut again = for_origin(parts.clone(), Protocol::Http1, &to_proxy, BodyLength::Unknown).unwrap();
+        again.uri = parts.uri;
+        let expected = [
+            "connection: TE",
+            "host: Shop.example:8080",
+            "content-length: 3",
+            "accept: */*",
+            "te: trailers",
+            "cookie: a=1; b=2",
+        ];
+        let head = sent(&again, Protocol::Http1, &Form::Origin, BodyLength::Unknown);
+        assert_eq!(head, ("/order?id=1".to_owned(), expected.map(str::to_owned).to_vec()));
+        let expected = ["content-length: 3", "accept: */*", "te: trailers", "cookie: a=1; b=2"];
+        let head = sent(&again, Protocol::Http2, &Form::Origin, BodyLength::Unknown);
+        assert_eq!(
+            head,
+            ("http://Shop.example:8080/order?id=1".to_owned(), expected.map(str::to_owned).to_vec())
+        );
     }
 
     // covers: B6

@@ -16,8 +16,14 @@ const PROXY_HANDSHAKE: Duration = Duration::from_secs(10);
 /// between our write and their close, which nothing could tell from a lost answer.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 
-/// Browsers open at most 6 HTTP/1.1 connections to an origin; a few browsers share one proxy.
-const IDLE_PER_ORIGIN_MAX: usize = 16;
+/// No server in use closes an idle connection this early (gunicorn's 2 s is the shortest default known), so that a
+/// write taken to such a connection meets only the close of a server that stops. Its answer is a 502 then, and it is
+/// never sent again.
+const POOL_IDLE_UNSAFE: Duration = Duration::from_secs(1);
+
+/// As many as a busy gateway has requests under way: with fewer, some of its clients would dial for each request.
+/// Only connections that were in use within the last seconds are among them.
+const IDLE_PER_ORIGIN_MAX: usize = 256;
 
 /// Guarded requests are a person's or an agent's writes, never a page's worth of them. The cap keeps a burst
 /// from using up file descriptors (1,024 is a common limit) and ephemeral ports (28,000 on Linux, each held
@@ -41,7 +47,9 @@ pub struct UpstreamLimits {
     pub proxy_handshake: Duration,
     /// How long an unused pooled connection is kept.
     pub pool_idle: Duration,
-    /// Unused HTTP/1.1 connections kept to one origin, in number.
+    /// How long a pooled HTTP/1.1 connection may have been unused and still take a request that is not safe.
+    pub pool_idle_unsafe: Duration,
+    /// Unused HTTP/1.1 connections kept to one origin, in number, by each worker.
     pub idle_per_origin_max: usize,
     /// Simultaneous connections of guarded requests, in number.
     pub fresh_connections_max: usize,
@@ -56,6 +64,7 @@ impl Default for UpstreamLimits {
             tls_handshake: TLS_HANDSHAKE,
             proxy_handshake: PROXY_HANDSHAKE,
             pool_idle: POOL_IDLE,
+            pool_idle_unsafe: POOL_IDLE_UNSAFE,
             idle_per_origin_max: IDLE_PER_ORIGIN_MAX,
             fresh_connections_max: FRESH_CONNECTIONS_MAX,
             fresh_wait: FRESH_WAIT,

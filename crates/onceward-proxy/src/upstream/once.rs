@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Unanswered;
 use super::dial::{BoxIo, Dialed};
 use super::evidence::{Evidence, Unknown};
-use super::pool::SentBody;
+use super::link::SentBody;
 use super::session::{self, OwnTasks};
 use super::wire::{Protocol, Tap, WireLog};
 

@@ -4,68 +4,41 @@
 //! of HTTP a request will be written in.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Context;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Method, Request, Response};
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use http::Method;
 use tokio::sync::{Mutex as Gate, OwnedMutexGuard};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::UpstreamPeer;
-use super::dial::{BoxError, Dialed, Form, Origin};
+use super::dial::Origin;
 use super::limits::UpstreamLimits;
-use super::session;
-use super::wire::Protocol;
+use super::link::Link;
+use crate::workers::{self, WORKERS_MAX};
 
 /// While the first connection to an origin is being made, others wait this long to share it if it turns out to
 /// speak HTTP/2: about a handshake on a good path. A slow origin does not queue them further.
 const SHARE_WAIT: Duration = Duration::from_millis(300);
 
-/// A request body as pooled connections carry it.
-pub(super) type SentBody = UnsyncBoxBody<Bytes, BoxError>;
-
-/// A connection that is ready for a request, or one handle of an HTTP/2 connection that several share.
-#[derive(Debug)]
-pub(super) struct Link {
-    sender: Sender,
-    pub(super) form: Form,
-    pub(super) peer: UpstreamPeer,
-    pub(super) is_reused: bool,
-    /// Counts the handles of a shared connection.
-    handles: Arc<()>,
+/// A pool for each worker, so that a connection is used on the thread that it was made on.
+pub(super) struct Pools {
+    of_workers: Vec<Arc<Pool>>,
+    of_others: Arc<Pool>,
 }
 
-#[derive(Debug)]
-enum Sender {
-    Http1(http1::SendRequest<SentBody>),
-    Http2(http2::SendRequest<SentBody>),
-}
-
-impl Link {
-    /// Begins HTTP on a new connection.
-    pub(super) async fn begin(dialed: Dialed, tasks: &TaskTracker) -> hyper::Result<Self> {
-        let peer = dialed.peer;
-        let sender = match peer.protocol {
-            Protocol::Http1 => Sender::Http1(session::http1(dialed.io, tasks).await?),
-            Protocol::Http2 => Sender::Http2(session::http2(dialed.io, tasks).await?),
-        };
-        Ok(Self { sender, form: dialed.form, peer, is_reused: false, handles: Arc::default() })
+impl Pools {
+    pub(super) fn new(limits: UpstreamLimits, tasks: &TaskTracker) -> Self {
+        let pool = || Pool::new(limits, tasks.clone());
+        Self { of_workers: (0..WORKERS_MAX).map(|_| pool()).collect(), of_others: pool() }
     }
 
-    /// Sends a request. The error holds the request if, and only if, none of it was written.
-    pub(super) async fn send(
-        &mut self,
-        request: Request<SentBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<SentBody>>> {
-        match &mut self.sender {
-            Sender::Http1(sender) => sender.try_send_request(request).await,
-            Sender::Http2(sender) => sender.try_send_request(request).await,
-        }
+    /// The pool of this thread.
+    pub(super) fn here(&self) -> &Arc<Pool> {
+        let of_worker = workers::current().and_then(|worker| self.of_workers.get(worker));
+        of_worker.unwrap_or(&self.of_others)
     }
 }
 
@@ -85,41 +58,47 @@ struct Origins {
 /// What is known and kept of one origin.
 #[derive(Default)]
 struct Kept {
-    http1: Vec<(Link, Instant)>,
+    http1: Vec<Unused>,
     http2: Option<(Link, Instant)>,
     /// Held while the first connection is made.
     gate: Arc<Gate<()>>,
     speaks_http1: bool,
 }
 
+/// An HTTP/1.1 connection between two requests. Nothing polls it: whether it was closed is seen when it is taken up.
+struct Unused {
+    link: Link,
+    since: Instant,
+}
+
 impl Pool {
-    pub(super) fn new(limits: UpstreamLimits, tasks: TaskTracker) -> Arc<Self> {
+    fn new(limits: UpstreamLimits, tasks: TaskTracker) -> Arc<Self> {
         Arc::new(Self { origins: Mutex::default(), limits, tasks })
     }
 
     /// Takes a connection to `origin` that is open and unused, or shared.
     ///
     /// An origin may close a kept HTTP/1.1 connection at the moment a request is written to it, and nothing tells
-    /// whether the request was processed. A read that fails so can be asked again by the client; a write would
-    /// be lost or doubled, so that it gets a new connection.
+    /// whether the request was processed. A read that fails so can be asked again by the client; a write would be
+    /// lost or doubled. So a write takes up only what was in use a moment ago
+    /// ([`UpstreamLimits::pool_idle_unsafe`]), when no origin has had time to give it up.
     pub(super) fn take(&self, origin: &Origin, method: &Method) -> Option<Link> {
+        let now = Instant::now();
         let mut origins = self.locked();
         let kept = origins.by_origin.get_mut(origin)?;
         if let Some((shared, used)) = &mut kept.http2 {
             if let Some(link) = shared.another() {
-                *used = Instant::now();
+                *used = now;
                 return Some(link);
             }
             kept.http2 = None;
         }
-        if !method.is_safe() {
-            return None;
-        }
+        let unused_max = if method.is_safe() { self.limits.pool_idle } else { self.limits.pool_idle_unsafe };
         // The one that was used last is the least likely to be closed.
-        while let Some((mut link, _)) = kept.http1.pop() {
-            if link.is_open() {
-                link.is_reused = true;
-                return Some(link);
+        while let Some(mut last) = kept.http1.pop_if(|last| now.duration_since(last.since) < unused_max) {
+            if last.link.is_open() {
+                last.link.is_reused = true;
+                return Some(last.link);
             }
         }
         None
@@ -141,21 +120,32 @@ impl Pool {
         });
     }
 
-    /// Takes an HTTP/1.1 connection back as soon as its response was read to the end.
+    /// Takes an HTTP/1.1 connection back whose response was read to the end. One that can take no other request is
+    /// closed.
     pub(super) fn give_back(self: &Arc<Self>, origin: Origin, mut link: Link) {
+        if link.is_sending() {
+            self.finish(origin, link);
+        } else if link.is_ready() || link.is_open() {
+            self.keep(&origin, link);
+        }
+    }
+
+    /// Sees an exchange to its end whose request is still being sent while its response is there: neither waits for
+    /// the other then, whatever the client reads first.
+    pub(super) fn finish(self: &Arc<Self>, origin: Origin, mut link: Link) {
         let pool = Arc::downgrade(self);
         self.tasks.spawn(async move {
-            let is_unused = match &mut link.sender {
-                Sender::Http1(sender) => sender.ready().await.is_ok(),
-                Sender::Http2(_) => false,
-            };
-            if let (true, Some(pool)) = (is_unused, pool.upgrade()) {
-                let unused_max = pool.limits.idle_per_origin_max;
-                pool.with_kept(&origin, |kept| {
-                    if kept.http1.len() < unused_max {
-                        kept.http1.push((link, Instant::now()));
-                    }
-                });
+            if let (true, Some(pool)) = (link.finish().await, pool.upgrade()) {
+                pool.keep(&origin, link);
+            }
+        });
+    }
+
+    fn keep(self: &Arc<Self>, origin: &Origin, link: Link) {
+        let unused_max = self.limits.idle_per_origin_max;
+        self.with_kept(origin, |kept| {
+            if kept.http1.len() < unused_max {
+                kept.http1.push(Unused { link, since: Instant::now() });
             }
         });
     }
@@ -166,7 +156,10 @@ impl Pool {
             origins.is_swept = true;
             self.tasks.spawn(sweep(Arc::downgrade(self), self.limits.pool_idle));
         }
-        act(origins.by_origin.entry(origin.clone()).or_default())
+        match origins.by_origin.get_mut(origin) {
+            Some(kept) => act(kept),
+            None => act(origins.by_origin.entry(origin.clone()).or_default()),
+        }
     }
 
     fn locked(&self) -> MutexGuard<'_, Origins> {
@@ -174,31 +167,33 @@ impl Pool {
     }
 }
 
-impl Link {
-    /// One more handle of an open HTTP/2 connection.
-    fn another(&self) -> Option<Self> {
-        match &self.sender {
-            Sender::Http2(sender) if !sender.is_closed() => Some(Self {
-                sender: Sender::Http2(sender.clone()),
-                form: self.form.clone(),
-                peer: self.peer,
-                is_reused: true,
-                handles: Arc::clone(&self.handles),
-            }),
-            Sender::Http2(_) | Sender::Http1(_) => None,
-        }
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
+/// An HTTP/1.1 connection whose response is being read. Dropped before the end, it is closed.
+#[derive(Debug)]
+pub(super) struct Lent {
+    link: Link,
+    origin: Origin,
+    pool: Arc<Pool>,
+}
+
+impl Lent {
+    pub(super) fn new(link: Link, origin: Origin, pool: Arc<Pool>) -> Self {
+        Self { link, origin, pool }
     }
 
-    fn is_open(&self) -> bool {
-        match &self.sender {
-            Sender::Http1(sender) => sender.is_ready(),
-            Sender::Http2(sender) => !sender.is_closed(),
-        }
+    /// Reads on, so that the response's body may have more.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        self.link.drive(cx);
     }
 
-    /// Whether responses are still being read from the connection.
-    fn is_in_use(&self) -> bool {
-        Arc::strong_count(&self.handles) > 1
+    /// The response was read to the end.
+    pub(super) fn give_back(self) {
+        self.pool.give_back(self.origin, self.link);
     }
 }
 
@@ -208,11 +203,9 @@ async fn sweep(pool: Weak<Pool>, idle: Duration) {
         sleep(idle / 4).await;
         let Some(pool) = pool.upgrade() else { return };
         let mut origins = pool.locked();
-        let is_kept =
-            |link: &Link, used: Instant| link.is_open() && (link.is_in_use() || used.elapsed() < idle);
         origins.by_origin.retain(|_, kept| {
-            kept.http1.retain(|(link, used)| is_kept(link, *used));
-            kept.http2.take_if(|(link, used)| !is_kept(link, *used));
+            kept.http1.retain_mut(|unused| unused.since.elapsed() < idle && unused.link.is_open());
+            kept.http2.take_if(|(link, used)| !link.is_open() || !link.is_in_use() && used.elapsed() >= idle);
             // A gate that someone holds is the sign of a connection to come.
             !kept.http1.is_empty() || kept.http2.is_some() || Arc::strong_count(&kept.gate) > 1
         });

@@ -93,16 +93,21 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let (sender, connection) = http1::Builder::new()
-        .preserve_header_case(true)
-        .title_case_headers(true)
-        .max_headers(HEAD_FIELDS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX as usize)
-        .handshake(TokioIo::new(io))
-        .await?;
+    let (sender, connection) = http1_builder().handshake(TokioIo::new(io)).await?;
     let connection = connection.with_upgrades();
     tasks.spawn(async move { log_end(connection.await) });
     Ok(sender)
+}
+
+/// How HTTP/1.1 is spoken with origins.
+pub(super) fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .preserve_header_case(true)
+        .title_case_headers(true)
+        .max_headers(HEAD_FIELDS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX as usize);
+    builder
 }
 
 /// Begins an HTTP/2 session.
@@ -125,7 +130,8 @@ where
     Ok(sender)
 }
 
-fn log_end(end: hyper::Result<()>) {
+/// What ended a connection matters to nobody but who looks for it: its requests were told already.
+pub(super) fn log_end(end: hyper::Result<()>) {
     if let Err(error) = end {
         tracing::debug!(%error, "upstream connection ended");
     }

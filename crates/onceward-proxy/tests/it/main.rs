@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod ca;
+mod gateway;
 mod guarded;
 mod server;
 mod upstream;

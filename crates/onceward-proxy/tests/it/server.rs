@@ -152,6 +152,7 @@ impl Exchange for Mirror {
         let (parts, body) = request.into_parts();
         let via = match &parts.extensions.get::<Arc<ConnectionInfo>>().unwrap().via {
             Via::Proxy => "proxy",
+            Via::Gateway { .. } => "gateway",
             Via::Tunnel { .. } => "tunnel",
             Via::Intercepted { .. } => "intercepted",
         };

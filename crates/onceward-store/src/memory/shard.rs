@@ -1,41 +1,25 @@
-//! One part of the memory store: records, and the orders in which they are listed and swept.
+//! One part of the memory store: records, and the orders in which they are found, listed and swept.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher, RandomState},
+};
 
+use hashbrown::HashTable;
 use onceward_core::{
     actor::{Label, LookupId},
-    record::{Decision, Event, Record, Sealed, State},
+    record::{Decision, Event, Record},
     time::Timestamp,
 };
 
-use super::MemoryLimits;
+use super::{
+    slab::{Place, Slab},
+    slot::{Pools, Slot},
+};
 use crate::{
-    port::{Entry, EntryFilter, Reply},
+    port::Reply,
     step::{Census, Held, Kind, Loss},
 };
-
-/// A record in its place.
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) record: Record,
-    pub(super) label: Label,
-    born: u64,
-}
-
-impl Slot {
-    fn bytes(&self) -> u64 {
-        let outcome = match &self.record.state {
-            State::Done { outcome: Some(Sealed(bytes)), .. } => bytes.len(),
-            State::Done { outcome: None, .. }
-            | State::Absent
-            | State::Claimed { .. }
-            | State::InDoubt { .. }
-            | State::Tombstone { .. } => 0,
-        };
-        let label = self.label.effect.len() + self.label.tenant.as_str().len();
-        MemoryLimits::RECORD_BYTES + (outcome + label) as u64
-    }
-}
 
 /// What a shard holds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,19 +29,28 @@ pub(super) struct Usage {
     pub(super) bytes: u64,
 }
 
-/// Invariant: each slot stands once in `born`, and once in `due` where its record has a time at which it changes.
+/// Invariant: each slot's place stands once in `found`, once in `born`, and once in `due` where its record has a time at which it changes.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    slots: HashMap<LookupId, Slot>,
-    born: BTreeMap<u64, LookupId>,
-    due: BTreeSet<(Timestamp, LookupId)>,
+    slots: Slab<Slot>,
+    /// By id, which stands in the slot alone: a map of ids would have to leave room for twice as many of them as there are.
+    found: HashTable<Place>,
+    hasher: RandomState,
+    born: BTreeMap<u64, Place>,
+    due: BTreeSet<(Timestamp, Place)>,
+    pools: Pools,
     census: Census,
     bytes: u64,
 }
 
 impl Shard {
-    pub(super) fn get(&self, id: LookupId) -> Option<&Slot> {
-        self.slots.get(&id)
+    pub(super) fn find(&self, id: LookupId) -> Option<Place> {
+        let is_sought = |place: &Place| self.slots.get(*place).is_some_and(|slot| slot.id == id);
+        self.found.find(self.hasher.hash_one(id), is_sought).copied()
+    }
+
+    pub(super) fn get(&self, place: Place) -> Option<&Slot> {
+        self.slots.get(place)
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -69,68 +62,86 @@ impl Shard {
     }
 
     /// Records older than `born`, newest first.
-    pub(super) fn born_before(&self, born: u64) -> impl Iterator<Item = (u64, LookupId)> {
-        self.born.range(..born).rev().map(|(born, id)| (*born, *id))
+    pub(super) fn born_before(&self, born: u64) -> impl Iterator<Item = (u64, Place)> {
+        self.born.range(..born).rev().map(|(born, place)| (*born, *place))
     }
 
     /// What time has overtaken, oldest first.
-    pub(super) fn due(&self, now: Timestamp) -> impl Iterator<Item = (Timestamp, LookupId)> {
+    pub(super) fn due(&self, now: Timestamp) -> impl Iterator<Item = (Timestamp, Place)> {
         self.due.iter().copied().take_while(move |(due_at, _)| *due_at <= now)
     }
 
-    /// Runs one event on one record and writes back what comes out; says what was lost by it.
-    pub(super) fn apply(
+    /// Runs one event on a key that is not known, and keeps what comes out of it.
+    pub(super) fn open(&mut self, id: LookupId, event: Event, label: &Label, born: u64, now: Timestamp) -> Reply {
+        let (record, decision) = Record::absent().on(event, now);
+        let reply = Reply::decided(decision, &record, now);
+        if !record.is_blank() {
+            let due_at = record.due_at();
+            let slot = Slot::new(id, born, record, label, &mut self.pools);
+            self.census.moved(None, Some(Kind::of(slot.state())));
+            self.bytes += slot.bytes();
+            let place = self.slots.insert(slot);
+            let hash_of = |place: &Place| self.slots.get(*place).map_or(0, |slot| self.hasher.hash_one(slot.id));
+            self.found.insert_unique(self.hasher.hash_one(id), place, hash_of);
+            self.born.insert(born, place);
+            self.reschedule(place, None, due_at);
+        }
+        reply
+    }
+
+    /// Runs one event on a known record and writes back what comes out; says what was lost by it. Where the event starts another attempt,
+    /// listings show that one's `effect` from there on.
+    pub(super) fn advance(
         &mut self,
-        id: LookupId,
+        place: Place,
         event: Event,
-        label: &Label,
+        effect: Option<&str>,
         now: Timestamp,
-        birth: impl FnOnce() -> u64,
     ) -> (Reply, Option<Loss>) {
-        let (record, place) = match self.take(id) {
-            Some(Slot { record, label, born }) => (record, Some((label, born))),
-            None => (Record::absent(), None),
-        };
-        let held = Held::of(&record);
+        let Some(slot) = self.slots.get_mut(place) else { return (unknown(event, now), None) };
+        let (kind, bytes) = (Kind::of(slot.state()), slot.bytes());
+        let record = slot.take();
+        let (held, due_at) = (Held::of(&record), record.due_at());
         let (record, decision) = record.on(event, now);
         let lost = held.and_then(|held| held.lost(&record, now));
-        if !record.is_blank() {
-            let (mut kept, born) = place.unwrap_or_else(|| (label.clone(), birth()));
-            if matches!(decision, Decision::Execute(_)) {
-                kept.effect.clone_from(&label.effect);
-            }
-            let reply = Reply::decided(decision, &record, now);
-            self.put(id, Slot { record, label: kept, born });
-            return (reply, lost);
+        if let (Decision::Execute(_), Some(effect)) = (&decision, effect) {
+            slot.relabel(effect);
         }
-        (Reply::decided(decision, &record, now), lost)
+        let reply = Reply::decided(decision, &record, now);
+        self.bytes -= bytes;
+        if record.is_blank() {
+            self.census.moved(Some(kind), None);
+            self.reschedule(place, due_at, None);
+            self.forget(place);
+        } else {
+            let due_next = record.due_at();
+            slot.put(record, &mut self.pools);
+            self.census.moved(Some(kind), Some(Kind::of(slot.state())));
+            self.bytes += slot.bytes();
+            self.reschedule(place, due_at, due_next);
+        }
+        (reply, lost)
     }
 
-    /// What a listing shows of a record, where the filter lets it.
-    pub(super) fn entry(&self, id: LookupId, filter: &EntryFilter) -> Option<Entry> {
-        let slot = self.slots.get(&id).filter(|slot| filter.admits(&slot.record, &slot.label))?;
-        Some(Entry { id, label: slot.label.clone(), record: without_outcome(&slot.record) })
+    fn reschedule(&mut self, place: Place, before: Option<Timestamp>, after: Option<Timestamp>) {
+        if before == after {
+            return;
+        }
+        if let Some(due_at) = before {
+            self.due.remove(&(due_at, place));
+        }
+        if let Some(due_at) = after {
+            self.due.insert((due_at, place));
+        }
     }
 
-    fn take(&mut self, id: LookupId) -> Option<Slot> {
-        let slot = self.slots.remove(&id)?;
+    fn forget(&mut self, place: Place) {
+        let Some(slot) = self.slots.remove(place) else { return };
         self.born.remove(&slot.born);
-        if let Some(due_at) = slot.record.due_at() {
-            self.due.remove(&(due_at, id));
+        let hash = self.hasher.hash_one(slot.id);
+        if let Ok(entry) = self.found.find_entry(hash, |found| *found == place) {
+            entry.remove();
         }
-        self.census.moved(Some(Kind::of(&slot.record.state)), None);
-        self.bytes -= slot.bytes();
-        Some(slot)
-    }
-
-    fn put(&mut self, id: LookupId, slot: Slot) {
-        self.born.insert(slot.born, id);
-        if let Some(due_at) = slot.record.due_at() {
-            self.due.insert((due_at, id));
-        }
-        self.census.moved(None, Some(Kind::of(&slot.record.state)));
-        self.bytes += slot.bytes();
-        self.slots.insert(id, slot);
     }
 }
 
@@ -138,29 +149,4 @@ impl Shard {
 pub(super) fn unknown(event: Event, now: Timestamp) -> Reply {
     let (record, decision) = Record::absent().on(event, now);
     Reply::decided(decision, &record, now)
-}
-
-/// A copy that spares the answer's bytes.
-fn without_outcome(record: &Record) -> Record {
-    let state = match &record.state {
-        State::Done { attempt, outcome, how, expires_at } => State::Done {
-            attempt: *attempt,
-            outcome: outcome.as_ref().map(|_| Sealed(Vec::new())),
-            how: *how,
-            expires_at: *expires_at,
-        },
-        state @ (State::Absent | State::Claimed { .. } | State::InDoubt { .. } | State::Tombstone { .. }) => {
-            state.clone()
-        }
-    };
-    let Record { fingerprint, epoch, state: _, since, claimed_at, terms, overruled } = record;
-    Record {
-        fingerprint: *fingerprint,
-        epoch: *epoch,
-        state,
-        since: *since,
-        claimed_at: *claimed_at,
-        terms: *terms,
-        overruled: *overruled,
-    }
 }

@@ -144,7 +144,7 @@ pub(super) fn scan(
         last = count(row, 0)?;
         let id = LookupId::from_bytes(row.get(1)?);
         match codec::decode_head(id, row.get_ref(2)?.as_blob()?) {
-            Ok((record, label)) if filter.admits(&record, &label) => {
+            Ok((record, label)) if filter.admits(&record.state, label.actor, label.key) => {
                 page.entries.push(Entry { id, label, record });
             }
             Ok(_) => {}

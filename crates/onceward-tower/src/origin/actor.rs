@@ -117,8 +117,12 @@ impl ActorSource {
             }
             Self::Cookie(name) => Ok(cookie(head, name)?.map(|value| Actor::new("cookie", value))),
             Self::TlsSubject => {
-                let subject = head.extensions.get::<TlsSubject>();
-                Ok(subject.map(|TlsSubject(subject)| Actor::new("tls-subject", subject)))
+                match head.extensions.get::<TlsSubject>() {
+                    // Certificates with alternative names only have an empty subject, and would all be one actor.
+                    Some(TlsSubject(subject)) if subject.is_empty() => Err(CredentialsUnreadable),
+                    Some(TlsSubject(subject)) => Ok(Some(Actor::new("tls-subject", subject))),
+                    None => Ok(None),
+                }
             }
             Self::Hook(ActorHook(principal)) => principal(head),
         }
@@ -135,16 +139,18 @@ fn only_value<'a>(head: &'a Parts, name: &HeaderName) -> Result<Option<&'a [u8]>
     }
 }
 
-/// The value of a cookie (RFC 6265, 4.2.1), which may stand more than once only with one value.
+/// The value of a cookie (RFC 6265, 4.2.1), which may stand more than once only with one value. Blanks around the name are none of it, as
+/// servers have it that admit them (5.2).
 fn cookie<'a>(head: &'a Parts, name: &str) -> Result<Option<&'a [u8]>, CredentialsUnreadable> {
     let mut found = None;
     for line in head.headers.get_all(header::COOKIE) {
         for pair in line.as_bytes().split(|byte| *byte == b';') {
-            let pair = pair.trim_ascii();
-            let Some(value) = pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
-            else {
+            let Some(end) = pair.iter().position(|byte| *byte == b'=') else { continue };
+            let (own, value) = pair.split_at(end);
+            if own.trim_ascii() != name.as_bytes() {
                 continue;
-            };
+            }
+            let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii();
             if value.is_empty() || found.is_some_and(|earlier| earlier != value) {
                 return Err(CredentialsUnreadable);
             }

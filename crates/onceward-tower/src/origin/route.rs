@@ -10,7 +10,7 @@ use onceward_core::{
     profile::{Manner, Namespace, Profile},
 };
 
-use super::template::Template;
+use super::template::{Spelled, Template};
 use crate::rules::Unreadable;
 
 /// One route: methods, a path, and what is done with such requests.
@@ -92,8 +92,11 @@ impl Route {
     /// A route whose requests are guarded.
     ///
     /// `methods` are exact names; none stands for those of `guarding`. `template` is a path whose segments are literal, `{name}` for any one
-    /// segment, or `{*name}` at the end for any rest. Paths are compared as servers resolve them: percent-encoded unreserved characters,
-    /// dot segments, doubled and trailing slashes make no other route.
+    /// segment, or `{*name}` at the end for any rest.
+    ///
+    /// A path is compared as servers resolve it: percent-encoded characters, dot segments, doubled and trailing slashes make no other route.
+    /// Where it would pass that way, it is compared again as it stands, since some servers take it so: a request passes only if it does in
+    /// both readings.
     ///
     /// # Errors
     /// [`RouteInvalid`] where the template or a method is not of this form.
@@ -128,13 +131,17 @@ impl Route {
         }
     }
 
+    /// The methods that it names, or those of its guarding.
+    pub(crate) fn methods(&self) -> Vec<&str> {
+        match &self.guarding {
+            Some(guarding) if self.methods.is_empty() => guarding.methods.to_vec(),
+            Some(_) | None => self.methods.iter().map(|method| &**method).collect(),
+        }
+    }
+
     /// The methods and the template: `POST /orders/{id}`.
     pub(crate) fn name(&self) -> String {
-        let methods = match &self.guarding {
-            Some(guarding) if self.methods.is_empty() => guarding.methods.join(","),
-            Some(_) | None => self.methods.join(","),
-        };
-        format!("{methods} {}", self.template.as_str()).trim_start().to_owned()
+        format!("{} {}", self.methods().join(","), self.template.as_str()).trim_start().to_owned()
     }
 
     pub(crate) fn guarding(&self) -> Option<&Guarding> {
@@ -178,8 +185,12 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    /// How a request is guarded, and the name of its route; `None` where it passes.
+    /// How a request is guarded, and the name of its route; `None` where it passes in every reading of its path.
     pub(super) fn matched(&self, method: &str, path: &str) -> Option<(&Guarding, String)> {
+        self.read(method, &Spelled::resolved(path)).or_else(|| self.read(method, &Spelled::literal(path)))
+    }
+
+    fn read(&self, method: &str, path: &Spelled) -> Option<(&Guarding, String)> {
         let route = self.routes.iter().find(|route| route.is_method(method) && route.template.matches(path));
         match route {
             Some(route) => route.guarding.as_ref().map(|guarding| (guarding, route.name())),
@@ -189,5 +200,10 @@ impl Routes {
                 .filter(|guarding| guarding.methods.contains(&method))
                 .map(|guarding| (guarding, String::new())),
         }
+    }
+
+    /// Every guarding, that of the other requests first.
+    pub(super) fn guardings(&self) -> impl Iterator<Item = &Guarding> {
+        self.others.iter().chain(self.routes.iter().filter_map(Route::guarding))
     }
 }

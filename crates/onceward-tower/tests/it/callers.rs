@@ -7,47 +7,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Request;
-use http_body::{Body, Frame};
+use http_body::Body;
 use http_body_util::BodyExt;
 use onceward_core::{
     outcome::{Evidence, OnPanic, Policy, Untouched},
     record::DoubtReason,
 };
-use tower::ServiceExt;
 
 use crate::kit::{
-    AnyBody, Broken, Count, Guarded, Keyed, LONG, Lines, Piece, Trouble, World, ask, post, post_with,
-    problem, replayed, response, site, text,
+    Broken, Count, Keyed, LONG, Lines, Piece, Trouble, World, ask, halting, polled, post, post_with, problem,
+    replayed, response, site, text,
 };
-
-/// A body of three frames, each of which has to be waited for once.
-struct Halting {
-    frames_left: usize,
-    is_ready: bool,
-}
-
-impl Body for Halting {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Piece>> {
-        self.is_ready = !self.is_ready;
-        if !self.is_ready {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if self.frames_left == 0 {
-            return Poll::Ready(None);
-        }
-        self.frames_left -= 1;
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"part ")))))
-    }
-}
-
-fn halting() -> AnyBody {
-    Halting { frames_left: 3, is_ready: true }.boxed_unsync()
-}
 
 /// A site that waits twice before its effect and twice behind it, and answers in two frames with a wait between.
 fn slow(count: &Count, lines: Lines) -> crate::kit::Site {
@@ -61,25 +31,9 @@ fn slow(count: &Count, lines: Lines) -> crate::kit::Site {
             count.add();
             tokio::time::sleep(Duration::from_secs(1)).await;
             tokio::task::yield_now().await;
-            Ok(response(201, lines, Halting { frames_left: 2, is_ready: true }.boxed_unsync()))
+            Ok(response(201, lines, halting(2)))
         }
     })
-}
-
-/// Polls the guard's call, and then its answer's body, so many times and no more; whether the end was reached.
-async fn polled(guarded: &Guarded, request: Request<AnyBody>, mut polls: usize) -> bool {
-    let guarded = guarded.clone();
-    let mut whole = Box::pin(async move {
-        guarded.oneshot(request).await.unwrap().into_body().collect().await.unwrap();
-    });
-    std::future::poll_fn(|context| {
-        if polls == 0 {
-            return Poll::Ready(false);
-        }
-        polls -= 1;
-        whole.as_mut().poll(context).map(|()| true)
-    })
-    .await
 }
 
 // covers: L6 S6
@@ -91,7 +45,7 @@ async fn a_caller_that_leaves_at_any_point_leaves_nothing_or_one_finished_effect
         for polls in 0.. {
             let (world, count) = (World::start().await, Count::default());
             let guarded = world.guard(Keyed::by(Policy::middleware()), slow(&count, lines));
-            let is_end = polled(&guarded, post_with("k", &[], halting()), polls).await;
+            let is_end = polled(&guarded, post_with("k", &[], halting(3)), polls).await;
             tokio::time::sleep(LONG).await;
             assert_eq!(world.records().await, count.get(), "after {polls} polls");
             match count.get() {
@@ -99,7 +53,7 @@ async fn a_caller_that_leaves_at_any_point_leaves_nothing_or_one_finished_effect
                 1 => finished += 1,
                 more => panic!("{more} effects after {polls} polls"),
             }
-            let repeat = ask(&guarded, post_with("k", &[], halting())).await;
+            let repeat = ask(&guarded, post_with("k", &[], halting(3))).await;
             assert_eq!(count.get(), 1, "after {polls} polls");
             assert_eq!(
                 repeat.contains("intent-status: replayed"),

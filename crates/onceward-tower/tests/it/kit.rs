@@ -28,9 +28,10 @@ use onceward_core::{
     time::Timestamp,
 };
 use onceward_engine::{Engine, Limits, SystemEntropy};
-use onceward_store::{AuditLog, Clock, EntryFilter, Memory, MemoryLimits, Store};
+use onceward_store::{AuditLog, Clock, EntryFilter, Faults, Faulty, Memory, MemoryLimits, Store};
 use onceward_tower::{
-    Cors, Judgement, Once, OnceLayer, Plan, RequestBody, Rules, Surface, Testimony, Undated, Unreadable,
+    Cors, Judgement, Once, OnceLayer, OriginRules, Plan, RequestBody, Rules, Surface, Testimony, Undated,
+    Unreadable, origin::OriginSettings,
 };
 use tokio::{sync::mpsc, time::Instant};
 use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
@@ -38,6 +39,9 @@ use tower_layer::Layer;
 
 /// 2026-11-21T12:00:00Z.
 pub(crate) const STARTED_MS: u64 = 1_795_262_400_000;
+
+/// Longer than any test.
+pub(crate) const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Longer than every hold, wait and lease of the tests' policies together.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
@@ -68,6 +72,9 @@ pub(crate) type Site = BoxCloneSyncService<Request<RequestBody<AnyBody>>, Respon
 
 /// The guard around one.
 pub(crate) type Guarded = Once<Site, Keyed>;
+
+/// The guard with the rules of those who own the site.
+pub(crate) type Shop = Once<Site, OriginRules>;
 
 /// A service's failure, and what it proves.
 #[derive(Debug, PartialEq, Eq)]
@@ -151,22 +158,52 @@ impl Rules for Keyed {
 /// An engine with its store, which several guards may share.
 pub(crate) struct World {
     pub(crate) engine: Engine,
-    pub(crate) store: Arc<Memory>,
+    /// Where decisions are written down, which never fails.
+    pub(crate) audit_log: Arc<Memory>,
 }
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::within(Limits::default(), MemoryLimits::default()).await
+    }
+
+    /// A world that holds no more than this.
+    pub(crate) async fn within(limits: Limits, memory: MemoryLimits) -> Self {
+        Self::over(Faults::scripted([]), limits, memory).await
+    }
+
+    /// A world whose store fails by plan; the first operation is the engine's own look at it. Nothing is swept, so that the plan's
+    /// operations are those of the calls.
+    pub(crate) async fn failing(faults: Faults) -> Self {
+        let limits = Limits { sweep_period: FOREVER, ..Limits::default() };
+        Self::over(faults, limits, MemoryLimits::default()).await
+    }
+
+    async fn over(faults: Faults, limits: Limits, memory: MemoryLimits) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock(Instant::now()));
-        let store = Arc::new(Memory::new(MemoryLimits::default(), Arc::clone(&clock)));
-        let parts = onceward_engine::Parts {
-            store: Arc::clone(&store) as Arc<dyn Store>,
-            audit_log: Arc::clone(&store) as Arc<dyn AuditLog>,
-            secret: Secret::new([42; 32]),
-            clock,
-            entropy: Arc::new(SystemEntropy),
-            limits: Limits::default(),
-        };
-        Self { engine: Engine::start(parts).await.unwrap(), store }
+        let store: Arc<dyn Store> = Arc::new(Faulty::new(Memory::new(memory, Arc::clone(&clock)), faults));
+        let audit_log = Arc::new(Memory::new(memory, Arc::clone(&clock)));
+        loop {
+            let parts = onceward_engine::Parts {
+                store: Arc::clone(&store),
+                audit_log: Arc::clone(&audit_log) as Arc<dyn AuditLog>,
+                secret: Secret::new([42; 32]),
+                clock: Arc::clone(&clock),
+                entropy: Arc::new(SystemEntropy),
+                limits,
+            };
+            // A failing store may fail the engine's look at it, too.
+            if let Ok(engine) = Engine::start(parts).await {
+                return Self { engine, audit_log };
+            }
+        }
+    }
+
+    /// A guard as those who own the origin set it up.
+    pub(crate) fn shop(&self, settings: OriginSettings, site: Site) -> Shop {
+        let rules = OriginRules::new(self.engine.clone(), settings);
+        let surface = rules.surface();
+        OnceLayer::new(self.engine.clone(), rules, surface).layer(site)
     }
 
     pub(crate) fn guard(&self, rules: Keyed, site: Site) -> Guarded {
@@ -275,6 +312,34 @@ impl Body for Fed {
     }
 }
 
+struct Halting {
+    frames_left: usize,
+    is_ready: bool,
+}
+
+impl Body for Halting {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Piece>> {
+        self.is_ready = !self.is_ready;
+        if !self.is_ready {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.frames_left == 0 {
+            return Poll::Ready(None);
+        }
+        self.frames_left -= 1;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"part ")))))
+    }
+}
+
+/// A body of so many frames `part `, each of which has to be waited for once.
+pub(crate) fn halting(frames_left: usize) -> AnyBody {
+    Halting { frames_left, is_ready: true }.boxed_unsync()
+}
+
 pub(crate) fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
     let mut fields = HeaderMap::new();
     for (name, value) in lines {
@@ -311,8 +376,40 @@ pub(crate) fn post_with(
     request
 }
 
+/// Any request: `asking("POST /orders", &[("idempotency-key", "k")], "a")`.
+pub(crate) fn asking(
+    target: &str,
+    lines: &[(&'static str, &'static str)],
+    body: impl Into<Bytes>,
+) -> Request<AnyBody> {
+    let (method, uri) = target.split_once(' ').unwrap();
+    let mut request = Request::builder().method(method).uri(uri).body(text(body)).unwrap();
+    *request.headers_mut() = fields(lines);
+    request
+}
+
+/// Polls the guard's call, and then its answer's body, so many times and no more; whether the end was reached.
+pub(crate) async fn polled<R: Rules>(
+    guarded: &Once<Site, R>,
+    request: Request<AnyBody>,
+    mut polls: usize,
+) -> bool {
+    let guarded = guarded.clone();
+    let mut whole = Box::pin(async move {
+        guarded.oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+    });
+    std::future::poll_fn(|context| {
+        if polls == 0 {
+            return Poll::Ready(false);
+        }
+        polls -= 1;
+        whole.as_mut().poll(context).map(|()| true)
+    })
+    .await
+}
+
 /// A whole answer as text: status line, fields in their order, content, trailers.
-pub(crate) async fn ask(guarded: &Guarded, request: Request<AnyBody>) -> String {
+pub(crate) async fn ask<R: Rules>(guarded: &Once<Site, R>, request: Request<AnyBody>) -> String {
     written(guarded.clone().oneshot(request).await.unwrap()).await
 }
 
@@ -334,6 +431,15 @@ where
     text
 }
 
+/// An answer of [`written`] as its head and its JSON content.
+pub(crate) fn read(written: &str) -> (String, serde_json::Value) {
+    let (head, content) = written.split_once("\n\n").unwrap();
+    // Undoes what `escape_ascii` did to ASCII text.
+    let content =
+        content.replace("\\n", "\n").replace("\\\"", "\"").replace("\\'", "'").replace("\\\\", "\\");
+    (format!("{head}\n"), serde_json::from_str(&content).unwrap())
+}
+
 fn write_fields(text: &mut String, fields: &HeaderMap) {
     for (name, value) in fields {
         writeln!(text, "{name}: {}", value.as_bytes().escape_ascii()).unwrap();
@@ -341,7 +447,7 @@ fn write_fields(text: &mut String, fields: &HeaderMap) {
 }
 
 /// Status and problem type of a refusal: `409 outcome-unknown`.
-pub(crate) async fn problem(guarded: &Guarded, request: Request<AnyBody>) -> String {
+pub(crate) async fn problem<R: Rules>(guarded: &Once<Site, R>, request: Request<AnyBody>) -> String {
     let response = guarded.clone().oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -3,11 +3,16 @@
 #![cfg(test)]
 
 mod answers;
+#[cfg(feature = "axum")]
+mod axum_routers;
 mod budget;
 mod callers;
 mod equality;
+mod faults;
+mod floods;
 mod json_rpc;
 mod kit;
+mod origin;
 mod quiet;
 mod refusals;
 mod requests;

@@ -57,7 +57,7 @@ async fn ids_of_the_callers_traces_reach_the_audit_log_if_they_are_ids() {
     ask(&guarded, post_with("k", NONE, text(""))).await;
     world.engine.close().await;
     let tag = world.engine.key_tag(&Key::new("k").unwrap());
-    let lines = world.store.read(AuditCursor::default(), Some(tag), 10).await.unwrap();
+    let lines = world.audit_log.read(AuditCursor::default(), Some(tag), 10).await.unwrap();
     let ids: Vec<_> = lines
         .iter()
         .map(|(_, line)| {
@@ -133,7 +133,7 @@ async fn no_key_body_cookie_or_credential_is_logged_or_audited() {
     // The subscriber was there: what broke off is logged.
     assert!(logged.contains("answer broke off") && logged.contains("request body broke off"), "{logged}");
     assert!(!logged.contains("secret"), "{logged}");
-    let audited = world.store.read(AuditCursor::default(), None, 100).await.unwrap();
+    let audited = world.audit_log.read(AuditCursor::default(), None, 100).await.unwrap();
     assert_eq!(audited.len(), 10);
     assert!(!format!("{audited:?}").contains("secret"), "{audited:?}");
 }

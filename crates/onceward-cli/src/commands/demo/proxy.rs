@@ -12,15 +12,11 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use onceward_store::Durability;
+use onceward::{Durability, StoreUrl};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::{
-    failure::Failure,
-    settings::{StoreSettings, StoreUrl},
-    wiring,
-};
+use crate::{failure::Failure, settings::StoreSettings, wiring};
 
 /// It takes half a second, most of it for the store's log; this is for a machine that does much else.
 const START_TIME_MAX: Duration = Duration::from_secs(20);
@@ -64,7 +60,7 @@ impl Proxy {
 
     /// How many records of its store are in doubt.
     pub(super) async fn records_in_doubt(&self) -> anyhow::Result<u64> {
-        let (store, _) = wiring::open_read_only(&self.files.store()).map_err(Failure::into_error)?;
+        let store = wiring::open_read_only(&self.files.store()).map_err(Failure::into_error)?;
         let [_, _, _, in_doubt, _] = store.stats().await?.records;
         Ok(in_doubt)
     }

@@ -213,7 +213,7 @@ async fn a_request_of_no_session_is_refused() {
     let rules = ForwardRules::new(proxy.engine.clone(), Policy::forward_proxy());
     let mut head = head("https://shop.example/order");
     head.extensions.clear();
-    let Judgement::Refuse { refusal, key } = rules.judge(&mut head) else { panic!("not refused") };
+    let Judgement::Refuse { refusal, key, .. } = rules.judge(&mut head) else { panic!("not refused") };
     assert_eq!(refusal.problem_type().slug, "actor-unknown");
     assert_eq!(key, Some(Key::new("k").unwrap()));
 }

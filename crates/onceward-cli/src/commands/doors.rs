@@ -10,22 +10,22 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     failure::Failure,
     secret::control_token,
-    settings::{ProxySettings, StoreSettings},
+    settings::{ControlSettings, StoreSettings},
     wiring,
 };
 
 /// The open doors and who serves them.
-pub(super) struct Doors {
+pub(crate) struct Doors {
     /// Where the control API listens on TCP, if it does.
-    pub(super) address: Option<SocketAddr>,
+    pub(crate) address: Option<SocketAddr>,
     shutdown: CancellationToken,
     serving: JoinSet<()>,
 }
 
 impl Doors {
-    pub(super) async fn open(
+    pub(crate) async fn open(
         store: &StoreSettings,
-        settings: &ProxySettings,
+        settings: &ControlSettings,
         control: &Control,
     ) -> Result<Self, Failure> {
         let mut doors = Self { address: None, shutdown: CancellationToken::new(), serving: JoinSet::new() };
@@ -33,12 +33,12 @@ impl Doors {
             let door = UnixDoor::open(&path).await.map_err(Failure::usage)?;
             doors.serving.spawn(serve_unix(door, control.clone(), doors.shutdown.clone()));
         }
-        if let Some(address) = settings.control {
+        if let Some(address) = settings.listen {
             let listener = TcpListener::bind(address)
                 .await
                 .with_context(|| format!("cannot listen on {address}"))
                 .map_err(Failure::usage)?;
-            let token = control_token(&settings.control_token_file).map_err(Failure::usage)?;
+            let token = control_token(&settings.token_file).map_err(Failure::usage)?;
             let door = TcpDoor::new(listener, token, &[], Reach::Loopback).map_err(Failure::usage)?;
             doors.address = Some(door.local_addr());
             doors.serving.spawn(serve_tcp(door, control.clone(), doors.shutdown.clone()));
@@ -46,7 +46,7 @@ impl Doors {
         Ok(doors)
     }
 
-    pub(super) async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         self.shutdown.cancel();
         while let Some(ended) = self.serving.join_next().await {
             if let Err(error) = ended {

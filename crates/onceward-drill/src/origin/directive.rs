@@ -1,0 +1,87 @@
+//! What the field `x-drill` tells the reference origin.
+
+use std::time::Duration;
+
+/// The longest that the origin may be told to take.
+const SLOW_MAX: Duration = Duration::from_secs(10);
+
+/// What is done with one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Directive {
+    pub(super) slow: Duration,
+    pub(super) act: Act,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// What the method asks for.
+    Book,
+    Status(u16),
+    /// A status with the origin's own word on the key (L5).
+    Consumed(u16, bool),
+    Gzip,
+    Binary,
+    Events,
+    Large,
+    Trailers,
+    /// A field that belongs to the connection.
+    Hop,
+    Panic,
+    Cut,
+}
+
+impl Directive {
+    /// Reads `slow=300; status=429`; `None` where it says what there is not.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut directive = Self { slow: Duration::ZERO, act: Act::Book };
+        for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let status = || value.parse().ok().filter(|status| (200..600).contains(status));
+            match name {
+                "slow" => directive.slow = Duration::from_millis(value.parse().ok()?).min(SLOW_MAX),
+                "status" => directive.act = Act::Status(status()?),
+                "consumed" => directive.act = Act::Consumed(status()?, true),
+                "not-consumed" => directive.act = Act::Consumed(status()?, false),
+                "gzip" => directive.act = Act::Gzip,
+                "binary" => directive.act = Act::Binary,
+                "events" => directive.act = Act::Events,
+                "large" => directive.act = Act::Large,
+                "trailers" => directive.act = Act::Trailers,
+                "hop" => directive.act = Act::Hop,
+                "panic" => directive.act = Act::Panic,
+                "cut" => directive.act = Act::Cut,
+                _ => return None,
+            }
+        }
+        Some(directive)
+    }
+
+    /// Whether the order is booked. What is declined with a 4xx is not.
+    pub(super) fn takes_effect(&self) -> bool {
+        match self.act {
+            Act::Status(status) => !(400..500).contains(&status),
+            Act::Consumed(_, consumed) => consumed,
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directive_is_read_whole_or_not_at_all() {
+        let book = Directive { slow: Duration::ZERO, act: Act::Book };
+        assert_eq!(Directive::parse(""), Some(book));
+        let slow = Directive { slow: Duration::from_millis(300), act: Act::Status(429) };
+        assert_eq!(Directive::parse("slow=300; status=429"), Some(slow));
+        assert!(!slow.takes_effect() && book.takes_effect());
+        let kept = Directive { slow: Duration::ZERO, act: Act::Consumed(500, false) };
+        assert_eq!(Directive::parse("not-consumed=500"), Some(kept));
+        assert!(!kept.takes_effect());
+        for wrong in ["fast", "status=99", "status=x", "slow=-1"] {
+            assert_eq!(Directive::parse(wrong), None, "{wrong}");
+        }
+    }
+}

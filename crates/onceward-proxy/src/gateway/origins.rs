@@ -1,0 +1,194 @@
+//! The instances of the service, as one service.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response};
+use http_body::Body;
+use onceward_tower::{Fence, Guarded};
+use tokio::time::{Instant, timeout_at};
+use tower_service::Service;
+
+use super::answer::AnswerBody;
+use super::balance::{Balance, Instance};
+use super::forwarded;
+use super::health::Sighting;
+use super::lent::{Lender, Lent, lend};
+use super::limits::Times;
+use super::unserved::Unserved;
+use crate::pass_through::with_causes;
+use crate::server::RequestBody;
+use crate::upstream::{Evidence, Unanswered, Untouched, Upstream, UpstreamBody};
+
+/// A request body as the guard hands it on.
+type Body1 = onceward_tower::RequestBody<RequestBody>;
+
+/// Sends each request to one instance: a guarded one on a connection of its own, every other one over shared ones.
+///
+/// The next instance is tried only where it is proven that the one before did nothing with the request.
+#[derive(Clone)]
+pub(super) struct Origins(Arc<Inner>);
+
+struct Inner {
+    upstream: Upstream,
+    balance: Balance,
+    host: Option<HeaderValue>,
+    times: Times,
+}
+
+impl Origins {
+    pub(super) fn new(upstream: Upstream, balance: Balance, host: Option<HeaderValue>, times: Times) -> Self {
+        Self(Arc::new(Inner { upstream, balance, host, times }))
+    }
+
+    pub(super) fn upstream(&self) -> &Upstream {
+        &self.0.upstream
+    }
+
+    pub(super) fn balance(&self) -> &Balance {
+        &self.0.balance
+    }
+
+    /// The `Host` of requests to `instance` that no client has asked for.
+    pub(super) fn own_host(&self, instance: &Instance) -> Result<HeaderValue, http::Error> {
+        match &self.0.host {
+            Some(host) => Ok(host.clone()),
+            None => Ok(HeaderValue::try_from(instance.url.authority())?),
+        }
+    }
+
+    async fn serve(self, request: Request<Body1>) -> Result<Response<AnswerBody>, Unserved> {
+        let (head, mut body) = request.into_parts();
+        let is_guarded = head.extensions.get::<Guarded>().is_some();
+        let began = Instant::now();
+        let mut candidates = self.0.balance.candidates(began).into_iter().peekable();
+        while let Some(instance) = candidates.next() {
+            let again = body.try_clone();
+            let (lent, lender) = lend(body);
+            let request = Request::from_parts(self.addressed(&head, &instance)?, lent);
+            let end = (!is_guarded).then(|| began + self.0.times.whole);
+            let place = instance.place();
+            let sent = if is_guarded {
+                let deadline = began + self.0.times.guarded;
+                self.0.upstream.send_once(request, deadline).await.map_err(Unserved::Unanswered)
+            } else {
+                self.forward(request, &lender, end).await
+            };
+            match sent {
+                Ok(response) => {
+                    instance.note(Sighting::Reached, Instant::now());
+                    let idle = self.0.times.body_idle;
+                    return Ok(response.map(|body| AnswerBody::new(body, idle, end, place)));
+                }
+                Err(Unserved::Unanswered(unanswered)) => {
+                    note(&instance, &unanswered);
+                    if lender.is_broken() {
+                        return Err(Unserved::RequestBroken);
+                    }
+                    let is_next = candidates.peek().is_some() && is_for_another(unanswered.evidence);
+                    match again.or_else(|| lender.take_back()).filter(|_| is_next) {
+                        Some(unsent) => body = unsent,
+                        None => return Err(unanswered.into()),
+                    }
+                }
+                Err(unserved) => return Err(unserved),
+            }
+        }
+        // There is at least one candidate, and the last one's failure is returned above.
+        Err(Unserved::Late)
+    }
+
+    /// Forwards a request over a shared connection, for as long as the instance may take for the head of its answer.
+    async fn forward<B>(
+        &self,
+        request: Request<Lent<B>>,
+        lender: &Lender<B>,
+        end: Option<Instant>,
+    ) -> Result<Response<UpstreamBody>, Unserved>
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let answered = async {
+            tokio::select! {
+                answered = self.0.upstream.forward(request) => answered.map_err(Unserved::Unanswered),
+                () = lender.stalled(self.0.times.response_head) => Err(Unserved::Late),
+            }
+        };
+        match end {
+            Some(end) => timeout_at(end, answered).await.unwrap_or(Err(Unserved::Late)),
+            None => answered.await,
+        }
+    }
+
+    /// The head with an instance's address, and the host that the client asked for.
+    fn addressed(&self, head: &Parts, instance: &Instance) -> Result<Parts, http::Error> {
+        let mut addressed = head.clone();
+        let host = match &self.0.host {
+            Some(host) => host.clone(),
+            None => HeaderValue::try_from(forwarded::host(head))?,
+        };
+        addressed.headers.insert(HOST, host);
+        if let Some(fence) = head.extensions.get::<Fence>() {
+            addressed.headers.insert(forwarded::EPOCH, HeaderValue::from(fence.epoch().0));
+        }
+        let path = head.uri.path_and_query().cloned();
+        addressed.uri = instance.url.uri(path.unwrap_or_else(|| PathAndQuery::from_static("/")))?;
+        Ok(addressed)
+    }
+}
+
+impl Service<Request<Body1>> for Origins {
+    type Response = Response<AnswerBody>;
+    type Error = Unserved;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unserved>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unserved>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body1>) -> Self::Future {
+        Box::pin(self.clone().serve(request))
+    }
+}
+
+/// The log is where the owner finds out what the client is not told.
+fn note(instance: &Instance, unanswered: &Unanswered) {
+    tracing::warn!(upstream = %instance.url, error = with_causes(unanswered), "an upstream did not answer");
+    let now = Instant::now();
+    match unanswered.evidence {
+        Evidence::Untouched(Untouched::ConnectFailed | Untouched::TlsFailed) => {
+            instance.note(Sighting::Unreachable, now);
+        }
+        Evidence::Untouched(
+            Untouched::NothingWritten | Untouched::StreamRefused | Untouched::GoAwayBelow,
+        )
+        | Evidence::Unknown(_) => instance.note(Sighting::Reached, now),
+        Evidence::Untouched(
+            Untouched::ProxyHandshakeFailed { .. } | Untouched::TargetRefused | Untouched::LimitReached,
+        ) => {}
+    }
+}
+
+/// Whether another instance may fare better, where it is proven that this one did nothing.
+fn is_for_another(evidence: Evidence) -> bool {
+    match evidence {
+        Evidence::Untouched(
+            Untouched::ConnectFailed
+            | Untouched::TlsFailed
+            | Untouched::NothingWritten
+            | Untouched::StreamRefused
+            | Untouched::GoAwayBelow,
+        ) => true,
+        Evidence::Untouched(
+            // No proxy stands between; the others are about us, not about the instance.
+            Untouched::ProxyHandshakeFailed { .. } | Untouched::TargetRefused | Untouched::LimitReached,
+        )
+        | Evidence::Unknown(_) => false,
+    }
+}

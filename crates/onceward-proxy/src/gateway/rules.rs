@@ -1,0 +1,78 @@
+//! The rules of the service, as they hold at its gateway.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::HeaderMap;
+use http::request::Parts;
+use onceward_core::actor::Scope;
+use onceward_core::outcome::{Policy, Statuses};
+use onceward_core::profile::Profile;
+use onceward_core::refusal::Refusal;
+use onceward_tower::origin::Guarding;
+use onceward_tower::{Judgement, Origin, Plan, Rules, SeekKey};
+
+/// How a profile guards at a gateway: 502, 503, 504, 408 and 421 may come from something between it and the handler, and are
+/// doubt (O4).
+#[must_use]
+pub fn guarding_of(profile: &Profile) -> Guarding {
+    let policy = Policy { statuses: Statuses::Upstream, ..profile.policy.clone() };
+    Guarding { policy: Arc::new(policy), ..Guarding::of(profile) }
+}
+
+/// Adds to what a request asks for whom it asks (F3): a service may stand for several hosts, and they are not the same shop.
+#[derive(Clone, Debug)]
+pub(super) struct AtGateway<R>(pub(super) R);
+
+/// Goes with a request, and comes back marked where its head was refused for having two readings.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Suspicion(Arc<AtomicBool>);
+
+impl Suspicion {
+    /// Whether what follows the request cannot be trusted to be a request (S6).
+    pub(super) fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl<R: Rules> Rules for AtGateway<R> {
+    fn judge(&self, head: &mut Parts) -> Judgement {
+        match self.0.judge(head) {
+            Judgement::Guard(plan) => {
+                Judgement::Guard(Box::new(Plan { origin: Some(origin(head)), ..*plan }))
+            }
+            Judgement::SeekKey(seek) => {
+                let (origin, seek) = (origin(head), *seek);
+                let plan = seek.plan;
+                let plan = Box::new(move |key| Plan { origin: Some(origin), ..plan(key) });
+                Judgement::SeekKey(Box::new(SeekKey { plan, ..seek }))
+            }
+            other => {
+                let suspicion = head.extensions.get::<Suspicion>();
+                if let (Judgement::Refuse { refusal: Refusal::HeadAmbiguous(_), .. }, Some(suspicion)) =
+                    (&other, suspicion)
+                {
+                    suspicion.0.store(true, Ordering::Relaxed);
+                }
+                other
+            }
+        }
+    }
+
+    fn advertise(&self, headers: &mut HeaderMap) {
+        self.0.advertise(headers);
+    }
+
+    fn scope(&self, head: &Parts, body: &[u8]) -> Scope {
+        self.0.scope(head, body)
+    }
+}
+
+/// The server has given the request the scheme of its connection and the authority without the scheme's own port.
+fn origin(head: &Parts) -> Origin {
+    let authority = head.uri.authority().map_or("", http::uri::Authority::as_str);
+    Origin {
+        scheme: head.uri.scheme_str().unwrap_or("http").to_owned(),
+        authority: authority.to_ascii_lowercase(),
+    }
+}

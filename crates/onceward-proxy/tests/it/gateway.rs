@@ -1,0 +1,11 @@
+//! The gateway between clients and instances of a service, all on loopback.
+
+mod guarded;
+mod heads;
+mod heads_http2;
+mod kit;
+mod passing;
+mod recorder;
+mod servers;
+mod tls;
+mod upstreams;

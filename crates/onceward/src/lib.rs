@@ -1,0 +1,187 @@
+//! Every web effect once, for those who own the service.
+//!
+//! A client that retries a request with the same `Idempotency-Key` gets the answer of the first one, and the handler runs once: also when
+//! the client went away in between, when two of them come at the same time, and when the process is killed at any moment. What happened
+//! then is not guessed: such an effect is *in doubt*, and its repeats are told so until somebody has looked.
+//!
+//! # axum
+//!
+//! With the feature `axum`, which adds the extractors [`IdempotencyKey`], [`Fence`] and [`Intent`]:
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # use axum::{Router, routing::post};
+//! # use onceward::{Profile, Setup};
+//! # async fn transfer() {}
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let once = Setup::at("sqlite:onceward.db")?.start().await?;
+//! let app = Router::new().route("/transfer", post(transfer)).layer(once.layer(Profile::onceward()));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! axum::serve(listener, app).with_graceful_shutdown(async { tokio::signal::ctrl_c().await.unwrap() }).await?;
+//! once.close(Duration::from_secs(25)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Put the layer outside of what changes requests and inside of what names callers; `Router::layer` covers the routes that were added
+//! before it. The layer also answers `GET /.well-known/idempotency`, the contract of these routes as JSON, and the pages under it.
+//!
+//! A retry, and what comes of it:
+//!
+//! ```
+//! use axum::{Router, body::Body, http::{Request, StatusCode}, routing::post};
+//! use onceward::{Fence, Profile, Setup};
+//! use tower::ServiceExt;
+//!
+//! async fn transfer(fence: Fence) -> (StatusCode, String) {
+//!     (StatusCode::CREATED, format!("moved under epoch {}", fence.epoch().0))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let once = Setup::at("memory:")?.start().await?;
+//! let app = Router::new().route("/transfer", post(transfer)).layer(once.layer(Profile::onceward()));
+//! let ask = || Request::post("/transfer").header("idempotency-key", "t-17").body(Body::from("25.00"));
+//!
+//! let first = app.clone().oneshot(ask()?).await?;
+//! assert_eq!((first.status(), &first.headers()["intent-status"]), (StatusCode::CREATED, &"committed".parse()?));
+//! let retry = app.oneshot(ask()?).await?;
+//! assert_eq!((retry.status(), &retry.headers()["intent-status"]), (StatusCode::CREATED, &"replayed".parse()?));
+//! # once.close(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # hyper
+//!
+//! Any [`tower::Service`](https://docs.rs/tower/latest/tower/trait.Service.html) over [`http::Request`](https://docs.rs/http) can be
+//! wrapped; hyper-util makes a hyper service of it. An inner service whose error says nothing ([`Infallible`](std::convert::Infallible),
+//! a boxed error) needs no more; others implement [`Testimony`], which says what a failure proves.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use hyper::body::Incoming;
+//! use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+//! use onceward::{BodyError, Profile, RequestBody, Setup};
+//! use tower::ServiceBuilder;
+//!
+//! async fn transfer(request: Request<RequestBody<Incoming>>) -> Result<Response<Full<Bytes>>, BodyError> {
+//!     let wanted = request.into_body().collect().await?.to_bytes();
+//!     Ok(Response::new(Full::new(wanted)))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let once = Setup::at("memory:")?.start().await?;
+//! let service = ServiceBuilder::new().layer(once.layer(Profile::onceward())).service_fn(transfer);
+//!
+//! let (client, server) = tokio::io::duplex(1024);
+//! let connection = hyper::server::conn::http1::Builder::new()
+//!     .serve_connection(TokioIo::new(server), TowerToHyperService::new(service));
+//! # tokio::spawn(connection);
+//! # let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(client)).await?;
+//! # tokio::spawn(connection);
+//! # let mut seen = Vec::new();
+//! # for _ in 0..2 {
+//! #     let ask = Request::post("/transfer").header("host", "bank.example").header("idempotency-key", "t-17");
+//! #     let answer = sender.send_request(ask.body(Full::new(Bytes::from("25.00")))?).await?;
+//! #     let replayed = answer.headers().contains_key("idempotent-replayed");
+//! #     seen.push((replayed, answer.into_body().collect().await?.to_bytes()));
+//! # }
+//! # assert_eq!(seen, [(false, Bytes::from("25.00")), (true, Bytes::from("25.00"))]);
+//! # once.close(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # tonic
+//!
+//! The layer goes around the whole server, `Server::builder().layer(once.layer(Profile::onceward()))`, and a client sends its key as
+//! metadata, `request.metadata_mut().insert("idempotency-key", key)`. A replay repeats message and trailers, `grpc-status` among them.
+//! `examples/tonic.rs` is such a server with its client.
+//!
+//! # Actix Web
+//!
+//! With the feature `actix`, [`Onceward::actix`] makes a middleware for `App::wrap`, and its module has the extractors of that framework.
+//! Make it outside of the application's factory and clone it in, as `examples/actix.rs` does, for all workers share one.
+//!
+//! # What is guarded
+//!
+//! A [`Profile`] is a published contract: [`Profile::onceward`] is this project's own, others are those of payment services and drafts.
+//! As it stands it guards each POST, PATCH, PUT and DELETE that carries a key, and takes the caller from `Authorization`.
+//! [`OriginSettings`] says the rest: routes that refuse requests without a key, cookies, anonymous callers.
+//!
+//! ```
+//! # use onceward::{ActorSource, Anonymous, Guarding, OriginSettings, Profile, Route};
+//! let profile = Profile::onceward();
+//! let required = Guarding { is_key_required: true, ..Guarding::of(&profile) };
+//! let settings = OriginSettings {
+//!     actors: vec![ActorSource::Authorization, ActorSource::Cookie("sid".into())],
+//!     anonymous: Anonymous::Refuse,
+//!     routes: vec![Route::guarded(&["POST"], "/transfer", required)?],
+//!     ..OriginSettings::of(profile)
+//! };
+//! # async fn start(settings: OriginSettings) -> Result<(), Box<dyn std::error::Error>> {
+//! let once = onceward::Setup::at("memory:")?.start().await?;
+//! let layer = once.layer_with(settings);
+//! # Ok(())
+//! # }
+//! # Ok::<(), onceward::RouteInvalid>(())
+//! ```
+//!
+//! # What a handler says
+//!
+//! Its answer is the outcome, the 5xx too, except 401, 403, 407, 408, 421, 425 and 429, which say that it did not act and free the key.
+//! A panic leaves the effect in doubt. A handler that knows better adds [`effect::none()`] (nothing happened, the key is free) or
+//! [`effect::done()`] (it is over, whatever the status) to its answer.
+//!
+//! # Stopping
+//!
+//! First the server, then [`Onceward::close`]: effects run in tasks of their own, and those of clients that went away are waited for.
+//!
+//! # Features
+//!
+//! `sqlite` and `tower` are on by default; `axum` and `actix` are for those frameworks. Without `tower`, the [`Engine`] alone is left.
+
+mod running;
+pub mod secret_file;
+mod setup;
+mod store_url;
+
+#[cfg(feature = "tower")]
+pub use onceward_core::{
+    actor::{Actor, Tenant},
+    canonical::Volatile,
+    fingerprint::Equality,
+    header::Cookies,
+    key::{Carriers, Key, KeyForm, KeyRule},
+    outcome::{Evidence, OnPanic, Policy, StatusSet, Statuses, Untouched},
+    profile::{Manner, Namespace, Profile},
+    record::{AfterRetention, DoubtReason, Epoch, OnLapse, OnMismatch},
+    secret::Secret,
+};
+pub use onceward_engine::{DrainReport, Engine, Limits, Parts, SelfTestError};
+#[cfg(feature = "sqlite")]
+pub use onceward_store::Durability;
+#[cfg(feature = "tower")]
+pub use onceward_tower::{
+    BodyError, Fence, Guarded, IdempotencyKey, Intent, Once, OnceLayer, OriginRules, RequestBody,
+    ResponseBody, Signal, Testimony, Undated, Unreadable, effect,
+    origin::{
+        ActorHook, ActorSource, Anonymous, CredentialsUnreadable, Demand, Guarding, OriginSettings, Route,
+        RouteInvalid, TlsSubject, TrustedHeader,
+    },
+    precondition,
+};
+pub use running::Onceward;
+pub use setup::{Setup, SetupError};
+pub use store_url::{StoreUrl, StoreUrlInvalid};
+
+/// The middleware for Actix Web, which [`Onceward::actix`] makes, and what its handlers can ask for.
+#[cfg(feature = "actix")]
+pub mod actix {
+    pub use onceward_actix::{Fence, IdempotencyKey, Intent, Once, OnceMiddleware, PeerAddr};
+}

@@ -1,0 +1,5 @@
+//! The face as a service uses it.
+
+#![cfg(test)]
+
+mod lifetime;
