@@ -72,7 +72,14 @@ impl Shard {
     }
 
     /// Runs one event on a key that is not known, and keeps what comes out of it.
-    pub(super) fn open(&mut self, id: LookupId, event: Event, label: &Label, born: u64, now: Timestamp) -> Reply {
+    pub(super) fn open(
+        &mut self,
+        id: LookupId,
+        event: Event,
+        label: &Label,
+        born: u64,
+        now: Timestamp,
+    ) -> Reply {
         let (record, decision) = Record::absent().on(event, now);
         let reply = Reply::decided(decision, &record, now);
         if !record.is_blank() {
@@ -81,7 +88,8 @@ impl Shard {
             self.census.moved(None, Some(Kind::of(slot.state())));
             self.bytes += slot.bytes();
             let place = self.slots.insert(slot);
-            let hash_of = |place: &Place| self.slots.get(*place).map_or(0, |slot| self.hasher.hash_one(slot.id));
+            let hash_of =
+                |place: &Place| self.slots.get(*place).map_or(0, |slot| self.hasher.hash_one(slot.id));
             self.found.insert_unique(self.hasher.hash_one(id), place, hash_of);
             self.born.insert(born, place);
             self.reschedule(place, None, due_at);

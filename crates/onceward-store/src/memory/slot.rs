@@ -1,4 +1,4 @@
-//! The form in which a record lies in memory: a third of the size that its fields would take as they come.
+//! The form in which a record lies in memory: small, since a store holds a million of them.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -69,15 +69,17 @@ impl Slot {
             tenant: Tenant::clone(&self.tenant),
             actor: self.actor,
             key: self.key,
-            effect: self.effect.as_ref().to_owned(),
+            effect: str::to_owned(&self.effect),
         }
     }
 
     /// What a listing shows, where the filter lets it.
     pub(super) fn entry(&self, filter: &EntryFilter) -> Option<Entry> {
-        filter
-            .admits(self.state(), self.actor, self.key)
-            .then(|| Entry { id: self.id, label: self.label(), record: self.head() })
+        filter.admits(self.state(), self.actor, self.key).then(|| Entry {
+            id: self.id,
+            label: self.label(),
+            record: self.head(),
+        })
     }
 
     /// What this record counts as (S1).
@@ -127,7 +129,7 @@ impl Packed {
     fn of(record: Record, terms_pool: &mut Pool<Terms>) -> Self {
         let Record { fingerprint, epoch, mut state, since, claimed_at, terms, overruled } = record;
         if let State::Done { outcome: Some(Sealed(bytes)), .. } = &mut state {
-            // Kept for a day or longer, and whoever wrote it took more than it needed.
+            // Kept for as long as the retention says: what its writer allocated beyond it would be kept, too, and not counted.
             bytes.shrink_to_fit();
         }
         let terms = terms.map(|terms| terms_pool.share(&terms));
@@ -183,7 +185,34 @@ impl<T: Clone + PartialEq> Pool<T> {
 
 #[cfg(test)]
 mod tests {
+    use onceward_core::record::{AttemptId, Settlement};
+
     use super::*;
+
+    /// The largest part of [`MemoryLimits::RECORD_BYTES`]: whoever makes it larger measures again, with `examples/record_bytes.rs`.
+    // covers: S1
+    #[test]
+    fn a_slot_stays_as_small_as_it_was_measured() {
+        assert!(size_of::<Option<Slot>>() <= 224, "{}", size_of::<Option<Slot>>());
+    }
+
+    // covers: S1
+    #[test]
+    fn an_answer_takes_no_more_than_its_own_bytes() {
+        let mut bytes = Vec::with_capacity(4_096);
+        bytes.extend([1; 100]);
+        let state = State::Done {
+            attempt: Attempt { epoch: Epoch(1), id: AttemptId([1; 16]) },
+            outcome: Some(Sealed(bytes)),
+            how: Settlement::Answered,
+            expires_at: Timestamp::from_ms(1),
+        };
+        let packed = Packed::of(Record { state, ..Record::absent() }, &mut Pool::default());
+        let State::Done { outcome: Some(Sealed(kept)), .. } = packed.state else {
+            panic!("the answer is gone: {packed:?}");
+        };
+        assert_eq!((kept.len(), kept.capacity()), (100, 100));
+    }
 
     #[test]
     fn equal_values_are_shared_and_a_pool_stays_small() {

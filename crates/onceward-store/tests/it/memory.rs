@@ -1,13 +1,14 @@
 //! The memory store: the suite, and its bounds.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use onceward_core::{
-    actor::LookupId,
-    record::{Decision, Denial},
+    actor::{Label, LookupId, Tenant},
+    record::{AttemptId, Decision, Denial},
 };
 use onceward_store::{
-    AuditLog, ManualClock, Memory, MemoryLimits, ResolutionChange, Settle, Store, StoreError,
+    AuditLog, Claim, EntryFilter, ManualClock, Memory, MemoryLimits, ResolutionChange, Settle, Store,
+    StoreError, Stored,
     conformance::{Damage, Subject, Survival},
 };
 
@@ -117,4 +118,81 @@ async fn a_swept_record_makes_room() {
     clock.advance(kit::LEASE);
     let doubt = kit::decision(store.claim(kit::claim(2)).await);
     assert!(matches!(doubt, Decision::Refuse(Denial::InDoubt { .. })), "{doubt:?}");
+}
+
+/// What is forgotten leaves nothing behind, and what comes after it is found and listed as if nothing had been there.
+// covers: S1, T3
+#[tokio::test]
+async fn a_forgotten_record_leaves_an_empty_place() {
+    let clock = kit::clock();
+    let store = Memory::new(MemoryLimits::default(), clock.clone());
+    let terms = kit::claim(0).terms;
+    for round in 0..3 {
+        let numbers = round * 1_000..(round + 1) * 1_000;
+        for number in numbers.clone() {
+            kit::completed(&store, number).await;
+        }
+        let page = store.scan(EntryFilter::default(), None, 2_000).await.expect("it answers");
+        let listed: Vec<_> = page.entries.into_iter().map(|entry| entry.id).collect();
+        assert_eq!(listed, numbers.clone().rev().map(kit::id).collect::<Vec<_>>());
+        for number in numbers {
+            let decision = kit::decision(store.claim(kit::claim(number)).await);
+            let Decision::Replay { outcome, .. } = decision else { panic!("{number}: {decision:?}") };
+            assert_eq!(outcome, Some(kit::answer(number)));
+        }
+        clock.advance(terms.retention + terms.remember);
+        assert_eq!(store.sweep(2_000).await.expect("it answers").forgotten, 1_000);
+        let health = store.health().await.expect("it answers");
+        assert_eq!((health.records, health.bytes), ([0; 5], 0));
+    }
+}
+
+/// Terms and tenants that records have in common are kept once; those that differ stay apart, however many there are.
+// covers: T1
+#[tokio::test]
+async fn each_record_keeps_the_terms_and_the_tenant_of_its_own_claim() {
+    let store = limited(MemoryLimits::default());
+    // More than one part of the store keeps at hand, in each of its parts.
+    let claims = (0..4_000_u64).map(|number| {
+        let mut claim = kit::claim(number);
+        claim.terms.retention += Duration::from_nanos(number / 2);
+        claim.label.tenant = Tenant::named(&format!("tenant-{}", number / 3));
+        claim
+    });
+    for claim in claims.clone() {
+        let Decision::Execute(attempt) = kit::decision(store.claim(claim.clone()).await) else {
+            panic!("{claim:?} was not granted");
+        };
+        let settled = store.settle(claim.id, attempt, Settle::Complete(kit::answer(1))).await;
+        assert_eq!(kit::decision(settled), Decision::Settled);
+    }
+    for claim in claims {
+        let Some(Stored::Record(record, label)) = store.get(claim.id).await.expect("it answers") else {
+            panic!("{claim:?} is gone");
+        };
+        assert_eq!((record.terms, label), (Some(claim.terms), claim.label));
+    }
+}
+
+/// A listing shows what runs under a key, not what once did.
+#[tokio::test]
+async fn another_attempt_brings_its_own_effect() {
+    let store = limited(MemoryLimits::default());
+    let first = kit::granted(&store, 1).await;
+    let mut claim = kit::claim(1);
+    claim.label.effect = "POST https://shop.example/v2/orders".to_owned();
+    let waits = kit::decision(store.claim(Claim { attempt: AttemptId([2; 16]), ..claim.clone() }).await);
+    assert!(matches!(waits, Decision::Wait { .. }), "{waits:?}");
+    assert_eq!(label(&store, 1).await, kit::claim(1).label);
+    let released = store.settle(kit::id(1), first, Settle::Release).await;
+    assert_eq!(kit::decision(released), Decision::Settled);
+    assert!(matches!(kit::decision(store.claim(claim.clone()).await), Decision::Execute(_)));
+    assert_eq!(label(&store, 1).await, claim.label);
+}
+
+async fn label(store: &Memory, number: u64) -> Label {
+    match store.get(kit::id(number)).await.expect("it answers") {
+        Some(Stored::Record(_, label)) => label,
+        other => panic!("expected a record, got {other:?}"),
+    }
 }
