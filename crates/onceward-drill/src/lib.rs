@@ -3,7 +3,7 @@
 //! A [`Suite`] is a list of [`Case`]s, one promise each; [`suite::run`] holds a [`Subject`] against them and makes a [`Report`]. It
 //! knows nothing of what is judged but what HTTP shows, so that one suite serves a middleware, a gateway and a stranger's server.
 //!
-//! With the feature `origin` there is the [reference origin](origin), which does what a case tells it and counts its effects. With it
+//! With the feature `origin` there is the reference origin, which does what a case tells it and counts its effects. With it
 //! behind a guard, every case can be judged; without it those that a server's own answers decide.
 
 mod case;

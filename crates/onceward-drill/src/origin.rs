@@ -10,9 +10,10 @@
 //! | `GET /effects?run=RUN` | `{"effects":N,"calls":M}` of the requests that carried `x-drill-run: RUN` |
 //! | `GET /documents/{name}` | its version, with `ETag` and `Snapshot` |
 //! | `PUT /documents/{name}` | the next version; 412 or 409 where a precondition does not hold |
+//! | `GET /release?run=RUN` | lets go on what `hold` holds back in this conversation |
 //! | any other `GET` | 200, never an effect |
 //!
-//! `x-drill` is a list of directives with `;` between: `slow=MS`, and one of `status=N`, `not-consumed=N`, `consumed=N`, `gzip`,
+//! `x-drill` is a list of directives with `;` between: `hold`, and one of `status=N`, `not-consumed=N`, `consumed=N`, `gzip`,
 //! `binary`, `events`, `large`, `trailers`, `hop`, `panic`, `cut`. A call is counted when it begins, its effect when it took place:
 //! always but for 4xx and `not-consumed`.
 
@@ -21,7 +22,7 @@ mod directive;
 mod serving;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::Write as _,
     sync::{
         Mutex, PoisonError,
@@ -41,15 +42,15 @@ use onceward_core::{
     refusal::Refusal,
 };
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::{sync::watch, time::timeout};
 
-use self::{
-    body::Step,
-    directive::{Act, Directive},
-};
 pub use self::{
     body::{Cut, OriginBody},
     serving::serve,
+};
+use self::{
+    body::{Step, Wait},
+    directive::{Act, Directive},
 };
 
 /// How a guard has to treat one route of the reference origin.
@@ -65,8 +66,8 @@ pub struct RouteSetup {
     pub namespace: Namespace,
     /// When two bodies are equal (F1).
     pub equality: Equals,
-    /// How long a duplicate waits (W1).
-    pub wait: Duration,
+    /// How long a duplicate waits, where it is not the profile's time (W1).
+    pub wait: Option<Duration>,
     /// What becomes of `Set-Cookie` (O2).
     pub cookies: Cookies,
     /// What a panic means (O5).
@@ -84,8 +85,8 @@ pub enum Equals {
     Bytes,
 }
 
-/// How long a duplicate waits on [`ROUTES`] but `/immediate`: long enough for a slow machine, short enough for a quick suite.
-pub const WAIT: Duration = Duration::from_secs(3);
+/// How long a duplicate waits on `/impatient`: long enough to be told from not at all.
+pub const IMPATIENT_WAIT: Duration = Duration::from_secs(1);
 
 const WRITES: &[&str] = &["POST", "PUT", "PATCH", "DELETE"];
 
@@ -97,7 +98,8 @@ pub const ROUTES: &[RouteSetup] = &[
     RouteSetup { template: "/till-a", namespace: Namespace::Route, ..PLAIN },
     RouteSetup { template: "/till-b", namespace: Namespace::Route, ..PLAIN },
     RouteSetup { template: "/bytes", equality: Equals::Bytes, ..PLAIN },
-    RouteSetup { template: "/immediate", wait: Duration::ZERO, ..PLAIN },
+    RouteSetup { template: "/immediate", wait: Some(Duration::ZERO), ..PLAIN },
+    RouteSetup { template: "/impatient", wait: Some(IMPATIENT_WAIT), ..PLAIN },
     RouteSetup { template: "/cookies", cookies: Cookies::Keep, ..PLAIN },
     RouteSetup { template: "/final-panic", on_panic: OnPanic::Final, ..PLAIN },
     RouteSetup { template: "/documents/{name}", methods: &["PUT"], is_precondition_required: true, ..PLAIN },
@@ -109,7 +111,7 @@ const PLAIN: RouteSetup = RouteSetup {
     is_key_required: false,
     namespace: Namespace::Actor,
     equality: Equals::Canonical,
-    wait: WAIT,
+    wait: None,
     cookies: Cookies::Drop,
     on_panic: OnPanic::Doubt,
     is_precondition_required: false,
@@ -138,8 +140,8 @@ const DOCUMENTS_MAX: usize = 10_000;
 /// Bytes of the answer to `large`: twice what is kept of an answer (O7).
 pub const LARGE_BYTES: usize = 2 * 1024 * 1024;
 
-/// Between two events of the answer to `events`: long enough to see that the first came before the last was there.
-const EVENT_PAUSE: Duration = Duration::from_millis(150);
+/// How long something is held back at the most, so that a case that fails leaves nothing hanging.
+const HOLD_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The reference origin.
 #[derive(Debug, Default)]
@@ -147,6 +149,8 @@ pub struct Reference {
     orders: AtomicU64,
     runs: Mutex<HashMap<String, Counts>>,
     versions: Mutex<HashMap<String, u64>>,
+    /// The conversations that are released.
+    released: watch::Sender<HashSet<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -172,6 +176,7 @@ impl Reference {
     pub async fn answer(&self, request: Request<Bytes>) -> Response<OriginBody> {
         match (request.method().clone(), request.uri().path()) {
             (Method::GET | Method::HEAD, "/effects") => self.counts(&request),
+            (Method::GET, "/release") => self.release(&request),
             (Method::GET | Method::HEAD, path) => match self.version(path) {
                 Some(version) => document(version),
                 None => json(StatusCode::OK, &json!({"path": path})),
@@ -184,10 +189,30 @@ impl Reference {
     }
 
     fn counts(&self, request: &Request<Bytes>) -> Response<OriginBody> {
-        let run = request.uri().query().and_then(|query| query.strip_prefix("run=")).unwrap_or_default();
+        let run = asked_run(request);
         let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = runs.get(run).copied().unwrap_or_default();
         json(StatusCode::OK, &json!({"effects": counts.effects, "calls": counts.calls}))
+    }
+
+    fn release(&self, request: &Request<Bytes>) -> Response<OriginBody> {
+        let run = asked_run(request);
+        self.released.send_modify(|released| {
+            if released.len() < RUNS_MAX {
+                released.insert(run.to_owned());
+            }
+        });
+        json(StatusCode::OK, &json!({"released": run}))
+    }
+
+    /// Waits until a conversation is released, or its time is over.
+    fn release_of(&self, run: &str) -> Wait {
+        let (mut released, run) = (self.released.subscribe(), run.to_owned());
+        Box::pin(async move {
+            let wait = released.wait_for(|released| released.contains(&run));
+            // Either way it goes on.
+            drop(timeout(HOLD_TIME_MAX, wait).await);
+        })
     }
 
     async fn write(&self, request: Request<Bytes>, path: &str) -> Response<OriginBody> {
@@ -197,8 +222,10 @@ impl Reference {
         let Some(directive) = Directive::parse(&told) else {
             return json(StatusCode::BAD_REQUEST, &json!({"x-drill": told}));
         };
-        if !directive.slow.is_zero() {
-            sleep(directive.slow).await;
+        let hold = directive.is_held.then(|| self.release_of(&run));
+        let (before, within) = if directive.act == Act::Events { (None, hold) } else { (hold, None) };
+        if let Some(released) = before {
+            released.await;
         }
         if let Some(name) = path.strip_prefix("/documents/").filter(|_| request.method() == Method::PUT) {
             return self.write_document(name, request.headers(), &run);
@@ -207,7 +234,7 @@ impl Reference {
             self.note(&run, |counts| counts.effects += 1);
         }
         let id = self.orders.fetch_add(1, Ordering::SeqCst) + 1;
-        Order { id, request: &request }.answer(directive.act)
+        Order { id, request: &request }.answer(directive.act, within)
     }
 
     /// Holds the request's preconditions against the document and makes its next version, in one step.
@@ -245,7 +272,8 @@ struct Order<'a> {
 }
 
 impl Order<'_> {
-    fn answer(&self, act: Act) -> Response<OriginBody> {
+    /// Does what it is told; `released` is what the later ones of several events wait for.
+    fn answer(&self, act: Act, released: Option<Wait>) -> Response<OriginBody> {
         match act {
             Act::Book => self.booked(),
             Act::Status(status) => self.with_status(status),
@@ -260,7 +288,7 @@ impl Order<'_> {
             }
             Act::Gzip => self.gzip(),
             Act::Binary => self.content("application/octet-stream", self.binary()),
-            Act::Events => self.events(),
+            Act::Events => self.events(released),
             Act::Large => self.large(),
             Act::Trailers => self.trailers(),
             Act::Hop => {
@@ -339,10 +367,9 @@ impl Order<'_> {
         OriginBody::whole(content.into())
     }
 
-    fn events(&self) -> Response<OriginBody> {
+    fn events(&self, released: Option<Wait>) -> Response<OriginBody> {
         let event = |number: u32| Step::Data(format!("id: {number}\ndata: order {}\n\n", self.id).into());
-        let pause = Step::Pause(EVENT_PAUSE);
-        let steps = [event(1), pause.clone(), event(2), pause, event(3)];
+        let steps = [event(1)].into_iter().chain(released.map(Step::Wait)).chain([event(2), event(3)]);
         self.content("text/event-stream", OriginBody::steps(steps))
     }
 
@@ -398,6 +425,11 @@ fn json(status: StatusCode, content: &serde_json::Value) -> Response<OriginBody>
     *response.status_mut() = status;
     set(response.headers_mut(), header::CONTENT_TYPE.as_str(), "application/json");
     response
+}
+
+/// The conversation that a query names: `run=RUN`.
+fn asked_run(request: &Request<Bytes>) -> &str {
+    request.uri().query().and_then(|query| query.strip_prefix("run=")).unwrap_or_default()
 }
 
 fn value(headers: &HeaderMap, name: &str) -> String {

@@ -1,7 +1,5 @@
 //! What is judged, and what may be assumed of it.
 
-use std::time::Duration;
-
 use crate::{
     target::Target,
     wire::{Ask, Field, Session},
@@ -42,8 +40,6 @@ pub enum Backing {
 /// What a guard before the reference origin is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guarding {
-    /// How long a duplicate waits on the reference's `/orders` (W1).
-    pub wait: Duration,
     /// Whose word an answer's status is (O4).
     pub verdict: Verdict,
     /// Whether the heads of requests are read by what is judged, or by a server that it is mounted in (S6).

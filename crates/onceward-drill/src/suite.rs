@@ -26,7 +26,7 @@ use crate::{
 /// Cases under way at once: each has keys of its own, so that they do not meet.
 const CASES_AT_ONCE_MAX: usize = 16;
 
-/// How long one case may take; the slowest wait for leases of the reference and take a few seconds.
+/// How long one case may take; the slowest of them wait for a few seconds.
 const CASE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The cases of one profile.

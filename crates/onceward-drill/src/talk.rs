@@ -26,6 +26,9 @@ const ORIGIN_TIME_MAX: Duration = Duration::from_secs(8);
 /// Between two looks at the origin's counts, which nobody announces.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How long a repeat is given to arrive before what it repeats goes on.
+const ARRIVAL_TIME: Duration = Duration::from_millis(300);
+
 /// How a contract writes a key on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dialect {
@@ -286,17 +289,49 @@ impl<'s> Talk<'s> {
         }
     }
 
+    /// Lets the origin go on with what it was told to hold back.
+    pub(crate) async fn release(&self) -> Judged {
+        let answer = self.read_quietly(&format!("/release?run={}", self.run)).await?;
+        expect::status(&answer, 200)
+    }
+
+    /// Does something while the origin holds back the answer to a request: that answer, and what came of it.
+    pub(crate) async fn while_held<T>(
+        &self,
+        held: &Ask,
+        meanwhile: impl Future<Output = Result<T, Stop>>,
+    ) -> Result<(Answer, T), Stop> {
+        let held = held.clone().told("hold");
+        let meanwhile = async {
+            self.await_calls(1).await?;
+            let done = meanwhile.await;
+            // Also where it failed: nothing is left hanging.
+            self.release().await?;
+            done
+        };
+        let (answer, done) = tokio::join!(self.ask(&held), meanwhile);
+        let done = done?;
+        Ok((answer?, done))
+    }
+
+    /// Sends a repeat of a request that is held back, and releases that once the repeat has had its time to arrive.
+    ///
+    /// One that arrives later is answered alike, so the time decides nothing.
+    pub(crate) async fn ask_and_release(&self, ask: &Ask) -> Result<Answer, Stop> {
+        let release = async {
+            sleep(ARRIVAL_TIME).await;
+            self.release().await
+        };
+        let (answer, released) = tokio::join!(self.ask(ask), release);
+        released?;
+        answer
+    }
+
     async fn counts(&self) -> Result<Counts, Stop> {
         let Some(path) = &self.subject.effects_path else {
             return Err(Stop::NotApplicable("nobody counts the effects".to_owned()));
         };
-        let ask = Ask::new("GET", &format!("{path}?run={}", self.run));
-        let read = async {
-            let mut line = Line::open(&self.subject.target).await?;
-            line.write(&ask.bytes(&self.subject.target)).await?;
-            line.read("GET").await
-        };
-        let answer = read.await.map_err(|fault| Stop::Failed(format!("effects cannot be read: {fault}")))?;
+        let answer = self.read_quietly(&format!("{path}?run={}", self.run)).await?;
         let counts: Option<Value> = serde_json::from_slice(&answer.body).ok();
         let count =
             |name: &str| counts.as_ref()?.get(name)?.as_u64().and_then(|count| usize::try_from(count).ok());
@@ -304,6 +339,16 @@ impl<'s> Talk<'s> {
             (Some(effects), Some(calls)) => Ok(Counts { effects, calls }),
             _ => Err(Stop::Failed(format!("{path} does not count effects: {}", answer.shown()))),
         }
+    }
+
+    /// Reads a page of the reference origin's own, which no report shows.
+    async fn read_quietly(&self, path: &str) -> Result<Answer, Stop> {
+        let read = async {
+            let mut line = Line::open(&self.subject.target).await?;
+            line.write(&Ask::new("GET", path).bytes(&self.subject.target)).await?;
+            line.read("GET").await
+        };
+        read.await.map_err(|fault| Stop::Failed(format!("{path} cannot be read: {fault}")))
     }
 
     /// Whether something was expected of the effects that could not be seen.

@@ -58,6 +58,17 @@ impl Line {
         timeout_at(deadline, answer::read(self, method)).await?
     }
 
+    /// Reads on until these bytes are among those that are held.
+    pub(crate) async fn hold_until(&mut self, wanted: &[u8]) -> Result<(), WireFault> {
+        let deadline = Instant::now() + ANSWER_TIME_MAX;
+        while answer::find(&self.held, wanted).is_none() {
+            if timeout_at(deadline, self.more()).await?? == 0 {
+                return Err(WireFault::Closed);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the server closes the connection now, with nothing more said.
     pub(crate) async fn is_closed(&mut self) -> bool {
         match timeout(CLOSE_TIME_MAX, self.more()).await {

@@ -1,33 +1,38 @@
-//! Bodies of the reference origin's answers: with pauses, trailers, or without an end.
+//! Bodies of the reference origin's answers: with waits, trailers, or without an end.
 
 use std::{
     collections::VecDeque,
+    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Sleep, sleep};
 
 /// One step of a body.
-#[derive(Clone, Debug)]
 pub(super) enum Step {
     Data(Bytes),
     Trailers(HeaderMap),
-    Pause(Duration),
+    Wait(Wait),
     Cut,
 }
 
+pub(super) type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// The body of an answer.
-#[derive(Debug)]
 pub struct OriginBody {
     steps: VecDeque<Step>,
-    pause: Option<Pin<Box<Sleep>>>,
+    wait: Option<Wait>,
     /// Where it is known before.
     len: Option<u64>,
+}
+
+impl fmt::Debug for OriginBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OriginBody").field("len", &self.len).finish_non_exhaustive()
+    }
 }
 
 /// The origin broke off its answer, as it was told to.
@@ -38,15 +43,15 @@ pub struct Cut;
 impl OriginBody {
     pub(super) fn whole(content: Bytes) -> Self {
         let len = Some(content.len() as u64);
-        Self { steps: VecDeque::from([Step::Data(content)]), pause: None, len }
+        Self { steps: VecDeque::from([Step::Data(content)]), wait: None, len }
     }
 
     pub(super) fn empty() -> Self {
-        Self { steps: VecDeque::new(), pause: None, len: Some(0) }
+        Self { steps: VecDeque::new(), wait: None, len: Some(0) }
     }
 
     pub(super) fn steps(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self { steps: steps.into_iter().collect(), pause: None, len: None }
+        Self { steps: steps.into_iter().collect(), wait: None, len: None }
     }
 }
 
@@ -59,14 +64,14 @@ impl Body for OriginBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         loop {
-            if let Some(pause) = &mut self.pause {
-                ready!(pause.as_mut().poll(context));
-                self.pause = None;
+            if let Some(wait) = &mut self.wait {
+                ready!(wait.as_mut().poll(context));
+                self.wait = None;
             }
             match self.steps.pop_front() {
                 Some(Step::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Some(Step::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
-                Some(Step::Pause(pause)) => self.pause = Some(Box::pin(sleep(pause))),
+                Some(Step::Wait(wait)) => self.wait = Some(wait),
                 Some(Step::Cut) => return Poll::Ready(Some(Err(Cut))),
                 None => return Poll::Ready(None),
             }
@@ -74,7 +79,7 @@ impl Body for OriginBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.steps.is_empty() && self.pause.is_none()
+        self.steps.is_empty() && self.wait.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

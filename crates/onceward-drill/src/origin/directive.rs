@@ -1,14 +1,10 @@
 //! What the field `x-drill` tells the reference origin.
 
-use std::time::Duration;
-
-/// The longest that the origin may be told to take.
-const SLOW_MAX: Duration = Duration::from_secs(10);
-
 /// What is done with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Directive {
-    pub(super) slow: Duration,
+    /// Whether it waits until its conversation is released: before it answers, or behind the first of several events.
+    pub(super) is_held: bool,
     pub(super) act: Act,
 }
 
@@ -31,14 +27,14 @@ pub(super) enum Act {
 }
 
 impl Directive {
-    /// Reads `slow=300; status=429`; `None` where it says what there is not.
+    /// Reads `hold; status=429`; `None` where it says what there is not.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut directive = Self { slow: Duration::ZERO, act: Act::Book };
+        let mut directive = Self { is_held: false, act: Act::Book };
         for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let status = || value.parse().ok().filter(|status| (200..600).contains(status));
             match name {
-                "slow" => directive.slow = Duration::from_millis(value.parse().ok()?).min(SLOW_MAX),
+                "hold" => directive.is_held = true,
                 "status" => directive.act = Act::Status(status()?),
                 "consumed" => directive.act = Act::Consumed(status()?, true),
                 "not-consumed" => directive.act = Act::Consumed(status()?, false),
@@ -72,15 +68,15 @@ mod tests {
 
     #[test]
     fn a_directive_is_read_whole_or_not_at_all() {
-        let book = Directive { slow: Duration::ZERO, act: Act::Book };
+        let book = Directive { is_held: false, act: Act::Book };
         assert_eq!(Directive::parse(""), Some(book));
-        let slow = Directive { slow: Duration::from_millis(300), act: Act::Status(429) };
-        assert_eq!(Directive::parse("slow=300; status=429"), Some(slow));
-        assert!(!slow.takes_effect() && book.takes_effect());
-        let kept = Directive { slow: Duration::ZERO, act: Act::Consumed(500, false) };
+        let held = Directive { is_held: true, act: Act::Status(429) };
+        assert_eq!(Directive::parse("hold; status=429"), Some(held));
+        assert!(!held.takes_effect() && book.takes_effect());
+        let kept = Directive { is_held: false, act: Act::Consumed(500, false) };
         assert_eq!(Directive::parse("not-consumed=500"), Some(kept));
         assert!(!kept.takes_effect());
-        for wrong in ["fast", "status=99", "status=x", "slow=-1"] {
+        for wrong in ["fast", "status=99", "status=x", "consumed"] {
             assert_eq!(Directive::parse(wrong), None, "{wrong}");
         }
     }

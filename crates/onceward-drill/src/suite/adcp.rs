@@ -130,13 +130,7 @@ async fn a_conflict_gives_no_hint(talk: &Talk<'_>) -> Judged {
 /// Either is allowed; one that runs twice is not.
 async fn a_request_in_flight_is_told_or_waited_for(talk: &Talk<'_>) -> Judged {
     let ask = talk.order(&talk.key());
-    let slow = ask.clone().told("slow=1500");
-    let repeat = async {
-        talk.await_calls(1).await?;
-        talk.ask(&ask).await
-    };
-    let (first, repeat) = tokio::join!(talk.ask(&slow), repeat);
-    let (first, repeat) = (first?, repeat?);
+    let (first, repeat) = talk.while_held(&ask, talk.ask_and_release(&ask)).await?;
     accepted(&first)?;
     if (200..300).contains(&repeat.status) {
         same_result(&repeat, &first)?;
@@ -150,14 +144,9 @@ async fn a_request_in_flight_is_told_or_waited_for(talk: &Talk<'_>) -> Judged {
 
 async fn another_payload_in_flight_is_a_conflict(talk: &Talk<'_>) -> Judged {
     let key = talk.key();
-    let slow = talk.order(&key).told("slow=1500");
-    let other = async {
-        talk.await_calls(1).await?;
-        code_is(&talk.ask(&talk.other_order(&key)).await?, "IDEMPOTENCY_CONFLICT")
-    };
-    let (first, other) = tokio::join!(talk.ask(&slow), other);
-    other?;
-    accepted(&first?)?;
+    let other = async { code_is(&talk.ask(&talk.other_order(&key)).await?, "IDEMPOTENCY_CONFLICT") };
+    let (first, ()) = talk.while_held(&talk.order(&key), other).await?;
+    accepted(&first)?;
     talk.calls_are(1).await
 }
 

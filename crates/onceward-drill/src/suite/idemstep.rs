@@ -5,7 +5,7 @@ use super::{
     published::{crowd, is_kept, repeated, repeated_as, same_result, two_effects},
 };
 use crate::{
-    case::{Case, Judged, Stop, cases},
+    case::{Case, Judged, cases},
     expect::{field, holds},
     talk::{Dialect, KeyForm, Talk},
 };
@@ -55,15 +55,9 @@ async fn another_key_is_another_request(talk: &Talk<'_>) -> Judged {
 
 async fn two_at_once_share_one_forward(talk: &Talk<'_>) -> Judged {
     let ask = talk.order(&talk.key());
-    let slow = ask.clone().told("slow=1500");
-    let second = async {
-        talk.await_calls(1).await?;
-        talk.ask(&ask).await
-    };
-    let (first, second) = tokio::join!(talk.ask(&slow), second);
-    let (first, second): (_, Result<_, Stop>) = (first?, second);
+    let (first, second) = talk.while_held(&ask, talk.ask_and_release(&ask)).await?;
     holds("not accepted", (200..300).contains(&first.status))?;
-    same_result(&second?, &first)?;
+    same_result(&second, &first)?;
     talk.calls_are(1).await
 }
 

@@ -103,16 +103,13 @@ pub(super) async fn crowd(talk: &Talk<'_>, conflict: u16) -> Judged {
 /// Sends an order while it runs: the answer to the repeat. Afterwards it is the first one's.
 pub(super) async fn in_flight(talk: &Talk<'_>, expected: u16) -> Result<Answer, Stop> {
     let ask = talk.order(&talk.key());
-    let slow = ask.clone().told("slow=1500");
     let repeat = async {
-        talk.await_calls(1).await?;
         let answer = talk.ask(&ask).await?;
         status(&answer, expected)?;
         talk.effects_are(0).await?;
-        Ok::<_, Stop>(answer)
+        Ok(answer)
     };
-    let (first, repeat) = tokio::join!(talk.ask(&slow), repeat);
-    let (first, repeat) = (first?, repeat?);
+    let (first, repeat) = talk.while_held(&ask, repeat).await?;
     accepted(&first)?;
     same_result(&talk.ask(&ask).await?, &first)?;
     talk.calls_are(1).await?;

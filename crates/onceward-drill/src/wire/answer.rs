@@ -1,8 +1,8 @@
 //! Answers as they were read.
 
-use std::{io, time::Duration};
+use std::io;
 
-use tokio::time::{Instant, error::Elapsed};
+use tokio::time::error::Elapsed;
 
 use super::Line;
 
@@ -40,8 +40,6 @@ pub(crate) struct Answer {
     pub(crate) trailers: Fields,
     /// Whether its framing says that it ended where it ended.
     pub(crate) is_whole: bool,
-    /// From the first chunk of its body to the last, where it came in chunks.
-    pub(crate) body_time: Duration,
 }
 
 pub(crate) type Fields = Vec<(String, Vec<u8>)>;
@@ -153,7 +151,6 @@ fn parse_head(head: &[u8]) -> Result<Answer, WireFault> {
         body: Vec::new(),
         trailers: Fields::new(),
         is_whole: true,
-        body_time: Duration::ZERO,
     })
 }
 
@@ -209,7 +206,6 @@ async fn fill(line: &mut Line, len: usize) -> Result<bool, WireFault> {
 
 /// Reads chunks and trailers (RFC 9112, 7.1); `false` where the connection ends before them.
 async fn read_chunks(line: &mut Line, answer: &mut Answer) -> Result<bool, WireFault> {
-    let mut begun = None;
     loop {
         let Some(size) = read_line(line).await? else { return Ok(false) };
         let digits = size.split(|byte| *byte == b';').next().unwrap_or_default();
@@ -226,11 +222,9 @@ async fn read_chunks(line: &mut Line, answer: &mut Answer) -> Result<bool, WireF
             answer.body.append(&mut line.held);
             return Ok(false);
         }
-        begun.get_or_insert_with(Instant::now);
         answer.body.extend(line.held.drain(..size));
         line.held.drain(..2);
     }
-    answer.body_time = begun.map(|begun| begun.elapsed()).unwrap_or_default();
     loop {
         let Some(trailer) = read_line(line).await? else { return Ok(false) };
         if trailer.is_empty() {
@@ -261,6 +255,88 @@ async fn read_line(line: &mut Line) -> Result<Option<Vec<u8>>, WireFault> {
     }
 }
 
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+pub(super) fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// What is read of an answer after which the connection ends.
+    async fn answer(method: &str, bytes: &str) -> Result<Answer, String> {
+        let (mut server, client) = duplex(1024);
+        server.write_all(bytes.as_bytes()).await.unwrap();
+        drop(server);
+        let mut line = Line { io: Box::new(client), held: Vec::new() };
+        line.read(method).await.map_err(|fault| fault.to_string())
+    }
+
+    fn shown(answer: &Answer) -> (u16, String, bool) {
+        (answer.status, answer.text(), answer.is_whole)
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_body_is_where_its_framing_says() {
+        let cases = [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabc", (200, "ab", true)),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc", (200, "abc", false)),
+            ("HTTP/1.0 200 OK\r\n\r\nabc", (200, "abc", true)),
+            ("HTTP/1.1 204 No Content\r\n\r\nabc", (204, "", true)),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 C\r\nContent-Length: 1\r\n\r\na", (201, "a", true)),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+                (200, "abc", true),
+            ),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n4\r\nc", (200, "abc", false)),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", (200, "ab", false)),
+        ];
+        for (bytes, (status, body, is_whole)) in cases {
+            let answer = answer("POST", bytes).await.unwrap();
+            assert_eq!(shown(&answer), (status, body.to_owned(), is_whole), "{bytes}");
+        }
+        let head = answer("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await.unwrap();
+        assert_eq!(shown(&head), (200, String::new(), true));
+    }
+
+    #[tokio::test]
+    async fn every_line_of_fields_and_trailers_is_kept() {
+        let bytes = "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie:  b \r\nX: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 9\r\n\r\n";
+        let answer = answer("POST", bytes).await.unwrap();
+        assert_eq!(answer.lines("set-cookie"), ["a", "b"]);
+        assert_eq!((answer.field("set-cookie"), answer.field("x")), (None, Some("1".to_owned())));
+        assert_eq!(answer.trailers, [("x-sum".to_owned(), b"9".to_vec())]);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_is_told() {
+        for (bytes, told) in [
+            ("", "the connection was closed without an answer"),
+            ("HTTP/1.1 200", "the answer is malformed: half a head"),
+            ("SSH-2.0\r\n\r\n", "the answer is malformed: no status line"),
+            ("HTTP/1.1 200 OK\r\nnone\r\n\r\n", "the answer is malformed: a field line without a colon"),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+                "the answer is malformed: its length is no number",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+                "the answer is malformed: a chunk's size is no number",
+            ),
+        ] {
+            assert_eq!(
+                answer("POST", bytes).await.map(|answer| answer.status),
+                Err(told.to_owned()),
+                "{bytes}"
+            );
+        }
+    }
+
+    #[test]
+    fn long_content_is_cut_for_a_report() {
+        assert_eq!(excerpt(b"a\xff"), "a\\xff");
+        assert_eq!(excerpt(&[b'a'; 1025]), format!("{}… (1025 bytes)", "a".repeat(1024)));
+    }
 }

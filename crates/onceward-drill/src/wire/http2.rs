@@ -1,7 +1,5 @@
 //! HTTP/2, for what has to hold on both versions.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -61,6 +59,5 @@ async fn read(response: Response<Incoming>) -> Result<Answer, WireFault> {
         body: body.to_bytes().to_vec(),
         trailers: fields(&trailers),
         is_whole: true,
-        body_time: Duration::ZERO,
     })
 }

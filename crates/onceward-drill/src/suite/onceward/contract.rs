@@ -112,14 +112,9 @@ async fn the_state_of_a_key_that_nobody_used(talk: &Talk<'_>) -> Judged {
 
 async fn the_state_of_a_key_that_runs(talk: &Talk<'_>) -> Judged {
     let key = talk.key();
-    let slow = talk.order(&key).told("slow=1000");
-    let look = async {
-        talk.await_calls(1).await?;
-        state_is(talk, Who::First, &key, "claimed", "unknown").await
-    };
-    let (answer, look) = tokio::join!(talk.ask(&slow), look);
-    look?;
-    committed(&answer?, 201)
+    let look = state_is(talk, Who::First, &key, "claimed", "unknown");
+    let (answer, ()) = talk.while_held(&talk.order(&key), look).await?;
+    committed(&answer, 201)
 }
 
 async fn the_state_of_a_key_in_doubt(talk: &Talk<'_>) -> Judged {

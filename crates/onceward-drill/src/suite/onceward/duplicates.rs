@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use tokio::time::Instant;
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     case::{Case, Judged, Stop, cases},
@@ -88,117 +88,103 @@ async fn a_key_is_one_over_both_versions(talk: &Talk<'_>) -> Judged {
     talk.effects_are(2).await
 }
 
-/// Sends a request whose caller goes away as soon as the origin has begun on it.
+/// Sends a request whose caller goes away while the origin holds back its answer.
 async fn abandon(talk: &Talk<'_>, ask: &Ask) -> Judged {
     let mut line = talk.line().await?;
-    if let Err(fault) = line.write(&ask.bytes(&talk.subject.target)).await {
+    let held = ask.clone().told("hold");
+    if let Err(fault) = line.write(&held.bytes(&talk.subject.target)).await {
         return failed(fault.to_string());
     }
     talk.await_calls(1).await
 }
 
+/// How long a server is given to see that its caller is gone. One that sees it later does what it does all the same.
+const NOTICE_TIME: Duration = Duration::from_millis(300);
+
 async fn what_runs_ends_when_its_caller_goes_away(talk: &Talk<'_>) -> Judged {
-    let key = talk.key();
-    abandon(talk, &talk.order(&key).told("slow=1500")).await?;
+    let ask = talk.order(&talk.key());
+    abandon(talk, &ask).await?;
+    sleep(NOTICE_TIME).await;
     talk.effects_are(0).await?;
+    talk.release().await?;
     talk.await_effects(1).await?;
-    let first = talk.ask(&talk.order(&key)).await?;
+    let first = talk.ask(&ask).await?;
     equal("status", first.status, 201)?;
     field(&first, "intent-status", Some("replayed"))?;
     talk.calls_are(1).await
 }
 
 async fn who_went_away_and_comes_back_gets_the_outcome(talk: &Talk<'_>) -> Judged {
-    let key = talk.key();
-    abandon(talk, &talk.order(&key).told("slow=1000")).await?;
-    let back = talk.ask(&talk.order(&key)).await?;
+    let ask = talk.order(&talk.key());
+    abandon(talk, &ask).await?;
+    let back = talk.ask_and_release(&ask).await?;
     equal("status", back.status, 201)?;
     field(&back, "intent-status", Some("replayed"))?;
-    replay(&talk.ask(&talk.order(&key)).await?, &back)?;
+    replay(&talk.ask(&ask).await?, &back)?;
     talk.calls_are(1).await
 }
 
 async fn a_duplicate_waits_for_the_outcome(talk: &Talk<'_>) -> Judged {
-    let key = talk.key();
-    let slow = talk.order(&key).told("slow=1500");
-    let duplicate = async {
-        talk.await_calls(1).await?;
-        let answer = talk.ask(&talk.order(&key)).await?;
-        // It was answered by the effect's end, not by a look from time to time that came before it.
-        talk.effects_are(1).await?;
-        Ok::<_, Stop>(answer)
-    };
-    let (first, duplicate) = tokio::join!(talk.ask(&slow), duplicate);
-    let (first, duplicate) = (first?, duplicate?);
+    let ask = talk.order(&talk.key());
+    let (first, duplicate) = talk.while_held(&ask, talk.ask_and_release(&ask)).await?;
     committed(&first, 201)?;
     replay(&duplicate, &first)?;
     talk.calls_are(1).await
 }
 
 async fn a_duplicate_that_waited_too_long_is_told_to_come_back(talk: &Talk<'_>) -> Judged {
-    let Some(guarding) = talk.subject.guarding() else {
-        return Err(Stop::NotApplicable("needs the reference origin".to_owned()));
-    };
-    let key = talk.key();
-    let takes = guarding.wait + Duration::from_millis(1_500);
-    let slow = talk.order(&key).told(&format!("slow={}", takes.as_millis()));
+    /// What the reference's `/impatient` is set up with.
+    const WAIT: Duration = Duration::from_secs(1);
+    let ask = talk.keyed(talk.post("/impatient"), &talk.key());
     let duplicate = async {
-        talk.await_calls(1).await?;
         let begun = Instant::now();
-        let answer = talk.ask(&talk.order(&key)).await?;
+        let answer = talk.ask(&ask).await?;
         let problem = refused(&answer, 409, "in-progress")?;
         let waited = begun.elapsed();
-        holds(&format!("it was told after {waited:?} already"), waited >= guarding.wait)?;
-        holds("it waited for the outcome", waited < takes)?;
+        holds(&format!("it was told after {waited:?} already"), waited >= WAIT)?;
         field(&answer, "intent-status", Some("in-progress"))?;
         field(&answer, "idempotency-key-consumed", Some("true"))?;
         problem.has("retry", &"same-key".into())?;
         let pause = answer.field("retry-after").and_then(|pause| pause.parse::<u64>().ok());
         holds("no Retry-After in seconds", pause.is_some_and(|pause| pause > 0))
     };
-    let (first, duplicate) = tokio::join!(talk.ask(&slow), duplicate);
-    duplicate?;
-    // Over five seconds an answer may flow (O8); this one is shorter.
-    let first = first?;
+    let (first, ()) = talk.while_held(&ask, duplicate).await?;
     committed(&first, 201)?;
-    replay(&talk.ask(&talk.order(&key)).await?, &first)?;
+    replay(&talk.ask(&ask).await?, &first)?;
     talk.effects_are(1).await
 }
 
 async fn a_route_may_let_nobody_wait(talk: &Talk<'_>) -> Judged {
     let ask = talk.keyed(talk.post("/immediate"), &talk.key());
-    let slow = ask.clone().told("slow=1500");
     let duplicate = async {
-        talk.await_calls(1).await?;
         refused(&talk.ask(&ask).await?, 409, "in-progress")?;
         talk.effects_are(0).await
     };
-    let (first, duplicate) = tokio::join!(talk.ask(&slow), duplicate);
-    duplicate?;
-    let first = first?;
+    let (first, ()) = talk.while_held(&ask, duplicate).await?;
     committed(&first, 201)?;
     replay(&talk.ask(&ask).await?, &first)?;
     talk.calls_are(1).await
 }
 
-/// At most 64 wait for one key; the others are told at once.
+/// At most 64 wait for one key; the others are told at once, and what they wait for ends when all of those have been.
 async fn those_that_wait_for_one_key_are_bounded(talk: &Talk<'_>) -> Judged {
     const WAITERS_MAX: usize = 64;
-    let key = talk.key();
-    let slow = talk.order(&key).told("slow=2500");
+    const REFUSED: usize = MANY - 1 - WAITERS_MAX;
+    let ask = talk.order(&talk.key());
     let duplicates = async {
-        talk.await_calls(1).await?;
-        let ask = talk.order(&key);
-        Ok::<_, Stop>(join_all((1..MANY).map(|_| talk.ask(&ask))).await)
+        let mut answers = Vec::new();
+        let mut duplicates: FuturesUnordered<_> = (1..MANY).map(|_| talk.ask(&ask)).collect();
+        while let Some(answer) = duplicates.next().await {
+            answers.push(answer);
+            if answers.len() == REFUSED {
+                talk.release().await?;
+            }
+        }
+        Ok(answers)
     };
-    let (first, duplicates) = tokio::join!(talk.ask(&slow), duplicates);
-    let mut answers = duplicates?;
-    answers.push(first);
+    let (first, mut answers) = talk.while_held(&ask, duplicates).await?;
+    answers.push(Ok(first));
     let crowd = sort(answers)?;
-    equal(
-        "replays and refusals",
-        (crowd.replayed, crowd.in_progress),
-        (WAITERS_MAX, MANY - 1 - WAITERS_MAX),
-    )?;
+    equal("replays and refusals", (crowd.replayed, crowd.in_progress), (WAITERS_MAX, REFUSED))?;
     talk.calls_are(1).await
 }

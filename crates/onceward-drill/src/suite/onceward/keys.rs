@@ -255,17 +255,13 @@ async fn another_actors_content_is_no_mismatch(talk: &Talk<'_>) -> Judged {
 
 async fn another_actors_request_does_not_block(talk: &Talk<'_>) -> Judged {
     let key = talk.key();
-    let slow = talk.order(&key).told("slow=1500");
-    let quick = async {
-        talk.await_calls(1).await?;
-        let answer = talk.ask(&talk.order_of(Who::Second, &key)).await?;
-        committed(&answer, 201)?;
+    let other = async {
+        committed(&talk.ask(&talk.order_of(Who::Second, &key)).await?, 201)?;
         // The first one's is still running.
         talk.effects_are(1).await
     };
-    let (slow, quick) = tokio::join!(talk.ask(&slow), quick);
-    quick?;
-    committed(&slow?, 201)?;
+    let (first, ()) = talk.while_held(&talk.order(&key), other).await?;
+    committed(&first, 201)?;
     talk.effects_are(2).await
 }
 
