@@ -105,7 +105,11 @@ impl Service<http::Request<Body>> for Bank {
     }
 }
 
-async fn serve(port: u16) -> Result<(), Box<dyn Error>> {
+/// Serves until `stop` ends, then lets what is under way end.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Box<dyn Error>> {
     // The bank forgets at the end, and so does the guard; with `sqlite:PATH` it would not.
     let once = Setup::at("memory:")?.start().await?;
     let profile = Profile::onceward();
@@ -113,13 +117,6 @@ async fn serve(port: u16) -> Result<(), Box<dyn Error>> {
     let settings = OriginSettings {
         routes: vec![Route::guarded(&["POST"], TRANSFER, required)?],
         ..OriginSettings::of(profile)
-    };
-
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    let mut terminated = signal(SignalKind::terminate())?;
-    println!("listening on http://{}", listener.local_addr()?);
-    let stop = async move {
-        terminated.recv().await;
     };
     Server::builder()
         .layer(once.layer_with(settings))
@@ -129,6 +126,16 @@ async fn serve(port: u16) -> Result<(), Box<dyn Error>> {
     let drained = once.close(DRAIN_PATIENCE).await;
     eprintln!("drained: {} finished, {} in doubt", drained.finished, drained.stopped);
     Ok(())
+}
+
+async fn listen(port: u16) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let stop = async move {
+        terminated.recv().await;
+    };
+    serve(listener, stop).await
 }
 
 /// Calls the service under a key, and says what came back.
@@ -164,7 +171,7 @@ async fn transfer(url: String, amount: String, key: Option<String>) -> Result<()
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut words = env::args().skip(1);
     match (words.next().as_deref(), words.next(), words.next(), words.next()) {
-        (Some("serve"), port, None, None) => serve(port.map_or(Ok(0), |port| port.parse())?).await,
+        (Some("serve"), port, None, None) => listen(port.map_or(Ok(0), |port| port.parse())?).await,
         (Some("transfer"), Some(url), Some(amount), key) => transfer(url, amount, key).await,
         _ => Err("usage: tonic serve [PORT] | tonic transfer URL AMOUNT [KEY]".into()),
     }

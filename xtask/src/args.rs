@@ -10,7 +10,7 @@ Usage: cargo xtask COMMAND
 
 Commands:
   test [--only PART]   Installs what the tests need, runs them all, says how long each part took.
-                       Parts: rust, doc-tests, browser, demo
+                       Parts: rust, doc-tests, browser, demo, examples
   ci [--after-test]    fmt, tidy, clippy, docs, all of `test`, `bench --smoke`; goes on after a failure and lists
                        them all. With --after-test without the tests, for a machine that has just run them
   bench [NAME…]        Measures what onceward costs beside its peers: layer, actix, gateway, store; without names all.
@@ -46,6 +46,7 @@ pub(crate) enum Part {
     DocTests,
     Browser,
     Demo,
+    Examples,
 }
 
 /// Whether `ci` runs the tests.
@@ -126,6 +127,7 @@ impl Part {
             Some("doc-tests") => Ok(Self::DocTests),
             Some("browser") => Ok(Self::Browser),
             Some("demo") => Ok(Self::Demo),
+            Some("examples") => Ok(Self::Examples),
             Some(name) => Err(UsageFault::PartUnknown(name.to_owned())),
             None => Err(UsageFault::PartMissing),
         }
@@ -138,9 +140,11 @@ impl fmt::Display for UsageFault {
             Self::CommandMissing => f.write_str("a command is missing"),
             Self::CommandUnknown(name) => write!(f, "there is no command `{name}`"),
             Self::ArgumentUnknown(argument) => write!(f, "`{argument}` is not expected here"),
-            Self::PartMissing => f.write_str("--only needs a part: rust, doc-tests, browser or demo"),
+            Self::PartMissing => {
+                f.write_str("--only needs a part: rust, doc-tests, browser, demo or examples")
+            }
             Self::PartUnknown(name) => {
-                write!(f, "there is no part `{name}`; there are rust, doc-tests, browser and demo")
+                write!(f, "there is no part `{name}`; there are rust, doc-tests, browser, demo and examples")
             }
         }
     }

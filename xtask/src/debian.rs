@@ -48,6 +48,22 @@ pub(crate) fn install_openssl() -> Result<(), InstallError> {
     }
 }
 
+/// Makes sure of `curl`, with which the examples are asked.
+pub(crate) fn install_curl() -> Result<(), InstallError> {
+    match Program::new("curl", &["--version"]).ask() {
+        Some(_) => Ok(()),
+        None => apt_install(&["curl"]),
+    }
+}
+
+/// Makes sure of a Python that makes virtual environments, for the example behind the gateway.
+pub(crate) fn install_python() -> Result<(), InstallError> {
+    match Program::new("python3", &["-c", "import ensurepip, venv"]).ask() {
+        Some(_) => Ok(()),
+        None => apt_install(&["python3", "python3-venv"]),
+    }
+}
+
 /// Makes sure of nginx and HAProxy, which the gateway's reading of requests is held against.
 pub(crate) fn install_servers() -> Result<(), InstallError> {
     install_programs(&[("nginx", "nginx-light"), ("haproxy", "haproxy")])

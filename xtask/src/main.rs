@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod debian;
+mod examples;
 mod run;
 mod steps;
 mod tidy;

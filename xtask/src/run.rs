@@ -4,7 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     fmt, io,
     path::Path,
-    process::{Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
 };
 
 /// One program with its arguments.
@@ -48,6 +48,21 @@ impl Program {
         eprintln!("$ {}", self.line());
         let output = self.0.stderr(Stdio::inherit()).output();
         self.judge(output.map(|output| (output.status, output.stdout)))
+    }
+
+    /// Says what it runs, and lets it run; its standard output comes through the pipe.
+    pub(crate) fn spawn(mut self) -> Result<(Child, ChildStdout), ProgramError> {
+        eprintln!("$ {}", self.line());
+        let program = self.0.get_program().to_owned();
+        let not_started = |source| ProgramError::NotStarted { program, source };
+        let mut child = match self.0.stdout(Stdio::piped()).spawn() {
+            Ok(child) => child,
+            Err(source) => return Err(not_started(source)),
+        };
+        match child.stdout.take() {
+            Some(stdout) => Ok((child, stdout)),
+            None => Err(not_started(io::Error::other("it has no standard output"))),
+        }
     }
 
     /// What it writes to standard output, if it is there and succeeds. Says nothing: for looking around.

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     args::{Benchmarks, Part, Tests},
-    bench, debian,
+    bench, debian, examples,
     run::{Program, ProgramError},
     tidy,
 };
@@ -26,7 +26,7 @@ pub(crate) struct Workshop {
     pub(crate) path: OsString,
 }
 
-type StepResult = Result<(), Box<dyn Error>>;
+pub(crate) type StepResult = Result<(), Box<dyn Error>>;
 
 /// One row of the table.
 #[derive(Clone, Copy)]
@@ -46,6 +46,7 @@ const RUST: Step = Step { name: "rust", run: rust_tests };
 const DOC_TESTS: Step = Step { name: "doc-tests", run: doc_tests };
 const BROWSER: Step = Step { name: "browser", run: browser };
 const DEMO: Step = Step { name: "demo", run: demo };
+const EXAMPLES: Step = Step { name: "examples", run: examples::run };
 const BENCH: Step = Step { name: "bench", run: bench_smoke };
 
 /// What needs no build stands first, so that a slip shows within seconds.
@@ -59,11 +60,12 @@ const CHECKS: [Step; 4] = [
 /// The steps of `cargo xtask test`.
 pub(crate) fn test(part: Option<Part>) -> Vec<Step> {
     match part {
-        None => vec![RUST, DOC_TESTS, BROWSER, DEMO],
+        None => vec![RUST, DOC_TESTS, BROWSER, DEMO, EXAMPLES],
         Some(Part::Rust) => vec![RUST],
         Some(Part::DocTests) => vec![DOC_TESTS],
         Some(Part::Browser) => vec![BROWSER],
         Some(Part::Demo) => vec![DEMO],
+        Some(Part::Examples) => vec![EXAMPLES],
     }
 }
 
@@ -248,11 +250,11 @@ steps: 1 passed, 1 failed
     #[test]
     fn ci_holds_all_that_test_does_unless_that_was_done_before() {
         let names = |steps: Vec<Step>| steps.iter().map(|step| step.name).collect::<Vec<_>>();
-        assert_eq!(names(test(None)), ["rust", "doc-tests", "browser", "demo"]);
+        assert_eq!(names(test(None)), ["rust", "doc-tests", "browser", "demo", "examples"]);
         assert_eq!(names(ci(Tests::DoneBefore)), ["fmt", "tidy", "clippy", "docs", "bench"]);
         assert_eq!(
             names(ci(Tests::Included)),
-            ["fmt", "tidy", "clippy", "docs", "rust", "doc-tests", "browser", "demo", "bench"]
+            ["fmt", "tidy", "clippy", "docs", "rust", "doc-tests", "browser", "demo", "examples", "bench"]
         );
     }
 
