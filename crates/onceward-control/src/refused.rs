@@ -77,6 +77,7 @@ pub(crate) enum Refused {
 fn store_detail(error: &StoreError) -> &'static str {
     match error {
         StoreError::Unavailable { .. } => "the store is not available; nothing was changed",
+        StoreError::Busy { .. } => "the store has too much to do at once; nothing was changed",
         StoreError::Full { .. } => "the store is full; nothing was changed",
         StoreError::Unknown { .. } => "the store's answer was lost; a change may stand: look at the effect",
     }

@@ -59,9 +59,8 @@ enum Arrival {
 }
 
 impl Drive {
-    pub(crate) fn new(engine: &Engine, call: Call) -> Self {
+    pub(crate) fn new(engine: &Engine, call: Call, label: Label) -> Self {
         let id = call.id(&engine.0.secret);
-        let label = engine.label(&call);
         Self { engine: engine.clone(), call, id, label, began: Instant::now() }
     }
 
@@ -215,7 +214,9 @@ impl Drive {
             Ok(Reply::Decided { decision, at, .. }) => Ok((decision, at)),
             Ok(Reply::Corrupt) => Err(Refusal::RecordCorrupt),
             Ok(Reply::HistoryLost { .. }) => Err(Refusal::HistoryLost),
-            Err(StoreError::Full { .. }) => Err(Refusal::Overloaded { retry_after: OVERLOAD_RETRY_AFTER }),
+            Err(StoreError::Busy { .. } | StoreError::Full { .. }) => {
+                Err(Refusal::Overloaded { retry_after: OVERLOAD_RETRY_AFTER })
+            }
             Err(StoreError::Unavailable { .. }) => Err(store_unavailable(Effect::None)),
             Err(StoreError::Unknown { .. }) => {
                 self.disown(claim);

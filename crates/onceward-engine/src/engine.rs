@@ -23,6 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     audit::AuditQueue,
     call::{Call, Effected, Ran},
+    callers::Callers,
     drive::{Drive, store_unavailable},
     entropy::Entropy,
     limits::Limits,
@@ -75,6 +76,7 @@ pub(crate) struct Inner {
     /// Calls under way.
     pub(crate) calls: TaskTracker,
     calls_free: Arc<Semaphore>,
+    callers: Callers,
     /// The sweeper and the audit writer.
     housekeeping: TaskTracker,
     /// No new calls.
@@ -126,6 +128,7 @@ impl Engine {
             audit_log,
             calls: TaskTracker::new(),
             calls_free: Arc::new(Semaphore::new(limits.calls_max)),
+            callers: Callers::new(limits.calls_per_actor_max),
             housekeeping: TaskTracker::new(),
             closing: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -156,11 +159,13 @@ impl Engine {
         if self.0.closing.is_cancelled() {
             return overloaded();
         }
+        let label = self.label(&call);
+        let Some(calling) = self.0.callers.enter(label.actor) else { return overloaded() };
         let (sender, receiver) = oneshot::channel();
         let engine = self.clone();
         self.0.calls.spawn(async move {
-            Drive::new(&engine, call).run(effect, sender).await;
-            drop(permit);
+            Drive::new(&engine, call, label).run(effect, sender).await;
+            drop((permit, calling));
         });
         drop(counted);
         // The task answers on every path. One that is dropped with its runtime, or fails, may have sent the request.

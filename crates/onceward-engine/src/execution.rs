@@ -283,9 +283,12 @@ impl Execution {
                 Settled::Stale
             }
             Ok(Reply::Decided { .. } | Reply::Corrupt | Reply::HistoryLost { .. }) => Settled::Stale,
-            Err(StoreError::Unavailable { .. } | StoreError::Unknown { .. } | StoreError::Full { .. }) => {
-                Settled::Failed
-            }
+            Err(
+                StoreError::Unavailable { .. }
+                | StoreError::Unknown { .. }
+                | StoreError::Busy { .. }
+                | StoreError::Full { .. },
+            ) => Settled::Failed,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod audit;
 mod call;
+mod callers;
 mod codec;
 mod drive;
 mod engine;

@@ -11,6 +11,8 @@ pub struct Limits {
     pub waiters_max: usize,
     /// Keyed requests under way at once; past it 503 `overloaded`.
     pub calls_max: usize,
+    /// Of these, those of one actor, by default half; past it 503 `overloaded`, while others are served.
+    pub calls_per_actor_max: usize,
     /// How long one store operation may take before its answer counts as lost.
     pub store_time_max: Duration,
     /// How long an answer waits for its outcome to be stored before the caller gets it marked (O6).
@@ -31,6 +33,7 @@ impl Default for Limits {
             waiters_per_key_max: 64,
             waiters_max: 4_096,
             calls_max: 16_384,
+            calls_per_actor_max: 8_192,
             store_time_max: Duration::from_secs(5),
             settle_patience: Duration::from_secs(5),
             settle_time_max: Duration::from_secs(5 * 60),

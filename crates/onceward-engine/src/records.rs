@@ -80,6 +80,8 @@ impl Records {
         loop {
             match self.timed(op, deadline, operation()).await {
                 Ok(answer) => return Ok(answer),
+                // Asking again makes no room, and whoever asks holds a place meanwhile.
+                Err(full @ StoreError::Full { .. }) => return Err(unknown.unwrap_or(full)),
                 Err(error) => {
                     tracing::warn!(op, error = &error as &dyn Error, "store operation failed");
                     let is_unknown = matches!(error, StoreError::Unknown { .. });

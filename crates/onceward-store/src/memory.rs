@@ -14,7 +14,7 @@ use std::{
 };
 
 use onceward_core::{
-    actor::{KeyTag, LookupId},
+    actor::{ActorTag, KeyTag, LookupId},
     record::{Attempt, Epoch, Event},
     time::Timestamp,
 };
@@ -37,6 +37,15 @@ const SHARDS: usize = 64;
 /// Records that one page of a listing looks at before it answers with what it found: all locks are held meanwhile.
 const PAGE_VISITS_MAX: usize = 10_000;
 
+/// Groups in which actors are counted: a fixed 32 kB in place of a table that grows with whoever comes.
+const ACTOR_GROUPS: usize = 4_096;
+
+/// The group of an actor, by its tag's first bits.
+fn group(actor: ActorTag) -> usize {
+    let [first, second, ..] = *actor.as_bytes();
+    usize::from(u16::from_be_bytes([first, second])) % ACTOR_GROUPS
+}
+
 /// How much a [`Memory`] store holds before it refuses new keys (S1).
 ///
 /// It never makes room by forgetting a record that still counts: an evicted claim is an effect that may happen twice.
@@ -44,6 +53,10 @@ const PAGE_VISITS_MAX: usize = 10_000;
 pub struct MemoryLimits {
     /// Keys remembered at once, tombstones included. Default: a million, some 400 MB and their answers.
     pub records_max: u64,
+    /// Keys of one actor remembered at once, so that nobody alone shuts all others out. Default: half of `records_max`.
+    ///
+    /// Actors are counted in 4,096 groups by their tag, which is keyed: nobody chooses his group, and the few who share one share its bound.
+    pub records_per_actor_max: u64,
     /// Bytes of answers and labels, and [`RECORD_BYTES`](Self::RECORD_BYTES) for each record. Default: 1 GiB.
     ///
     /// Only new keys are refused at this bound. The answer of a key that runs already is always kept, so the store may exceed the
@@ -63,7 +76,12 @@ impl MemoryLimits {
 
 impl Default for MemoryLimits {
     fn default() -> Self {
-        Self { records_max: 1_000_000, bytes_max: 1 << 30, audit_lines_max: 100_000 }
+        Self {
+            records_max: 1_000_000,
+            records_per_actor_max: 500_000,
+            bytes_max: 1 << 30,
+            audit_lines_max: 100_000,
+        }
     }
 }
 
@@ -79,6 +97,8 @@ pub struct Memory {
     /// Records made so far: orders listings.
     born: AtomicU64,
     records: AtomicU64,
+    /// Records by group of actors.
+    held: Box<[AtomicU64]>,
     bytes: AtomicU64,
     tally: Arc<Tally>,
     limits: MemoryLimits,
@@ -97,6 +117,7 @@ impl Memory {
             epochs: Mutex::new(Epochs::starting(barrier, Epoch(0))),
             born: AtomicU64::new(0),
             records: AtomicU64::new(0),
+            held: (0..ACTOR_GROUPS).map(|_| AtomicU64::new(0)).collect(),
             bytes: AtomicU64::new(0),
             tally: Arc::default(),
             limits,
@@ -114,11 +135,12 @@ impl Memory {
             return Ok(reply);
         }
         if place.is_none() {
-            self.admit()?;
+            self.admit(claim.label.actor)?;
         }
         let epoch = unpoisoned(self.epochs.lock().ok())?.grant(now);
         let event = claim.event(epoch);
-        Ok(self.booked(&mut shard, |shard| match place {
+        let actor = claim.label.actor;
+        Ok(self.booked(&mut shard, actor, |shard| match place {
             Some(place) => shard.advance(place, event, Some(&claim.label.effect), now),
             None => (shard.open(claim.id, event, &claim.label, self.next_born(), now), None),
         }))
@@ -127,8 +149,11 @@ impl Memory {
     fn settle_now(&self, id: LookupId, event: Event) -> Result<Reply, StoreError> {
         let mut shard = self.shard(id)?;
         let now = self.time.now();
-        Ok(match shard.find(id) {
-            Some(place) => self.booked(&mut shard, |shard| shard.advance(place, event, None, now)),
+        let found = shard.find(id).and_then(|place| Some((place, shard.get(place)?.actor())));
+        Ok(match found {
+            Some((place, actor)) => {
+                self.booked(&mut shard, actor, |shard| shard.advance(place, event, None, now))
+            }
             None => shard::unknown(event, now),
         })
     }
@@ -140,10 +165,10 @@ impl Memory {
         let mut log = unpoisoned(self.audit.lock().ok())?;
         let place = shard.find(id);
         if place.is_none() {
-            self.admit()?;
+            self.admit(label.actor)?;
         }
         let (event, now) = (change.event(), self.time.now());
-        let reply = self.booked(&mut shard, |shard| match place {
+        let reply = self.booked(&mut shard, label.actor, |shard| match place {
             Some(place) => shard.advance(place, event, None, now),
             None => (shard.open(id, event, &label, self.next_born(), now), None),
         });
@@ -193,22 +218,34 @@ impl Memory {
         let mut swept = Swept { more: due.len() > records_max, ..Swept::default() };
         for (_, index, place) in due.into_iter().take(records_max) {
             let mut shard = self.shard_at(index)?;
-            let Some(before) = shard.get(place).map(|slot| Kind::of(slot.state())) else { continue };
+            let Some((before, actor)) = shard.get(place).map(|slot| (Kind::of(slot.state()), slot.actor()))
+            else {
+                continue;
+            };
             // Asked again under the lock, since the record may have moved on, or another lie in its place: what is not due comes out
             // unchanged.
-            self.booked(&mut shard, |shard| shard.advance(place, Event::Swept, None, now));
+            self.booked(&mut shard, actor, |shard| shard.advance(place, Event::Swept, None, now));
             swept.count(before, shard.get(place).map(|slot| Kind::of(slot.state())));
         }
         Ok(swept)
     }
 
-    /// Runs one step and keeps the books.
-    fn booked(&self, shard: &mut Shard, step: impl FnOnce(&mut Shard) -> (Reply, Option<Loss>)) -> Reply {
+    /// Runs one step on a record of `actor` and keeps the books.
+    fn booked(
+        &self,
+        shard: &mut Shard,
+        actor: ActorTag,
+        step: impl FnOnce(&mut Shard) -> (Reply, Option<Loss>),
+    ) -> Reply {
         let before = shard.usage();
         let (reply, lost) = step(shard);
         let after = shard.usage();
         // Wrapping sums: adding what is there and taking what was there comes out right in any order.
-        self.records.fetch_add(after.records.wrapping_sub(before.records), Ordering::Relaxed);
+        let records = after.records.wrapping_sub(before.records);
+        self.records.fetch_add(records, Ordering::Relaxed);
+        if let Some(held) = self.held.get(group(actor)) {
+            held.fetch_add(records, Ordering::Relaxed);
+        }
         self.bytes.fetch_add(after.bytes.wrapping_sub(before.bytes), Ordering::Relaxed);
         self.tally.move_in_doubt(after.in_doubt.wrapping_sub(before.in_doubt));
         if let Some(loss) = lost {
@@ -223,7 +260,11 @@ impl Memory {
     }
 
     /// Whether a new key fits. Claims that ask at the same instant may together exceed the bound by one a thread.
-    fn admit(&self) -> Result<(), StoreError> {
+    fn admit(&self, actor: ActorTag) -> Result<(), StoreError> {
+        let held = self.held.get(group(actor)).map_or(0, |held| held.load(Ordering::Relaxed));
+        if held >= self.limits.records_per_actor_max {
+            return Err(StoreError::Full { limit: "records_per_actor_max" });
+        }
         if self.records.load(Ordering::Relaxed) >= self.limits.records_max {
             return Err(StoreError::Full { limit: "records_max" });
         }

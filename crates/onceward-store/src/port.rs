@@ -289,7 +289,13 @@ pub enum StoreError {
         /// The cause, where there is one.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// A bound is reached (S1): records in a memory store, operations in a queue.
+    /// A bound is reached that passes by itself in a moment (S1): operations in a queue. It did not happen.
+    #[error("store busy: {limit}")]
+    Busy {
+        /// The limit's name.
+        limit: &'static str,
+    },
+    /// A bound is reached that lasts (S1): records in a memory store. It did not happen.
     #[error("store full: {limit}")]
     Full {
         /// The limit's name.

@@ -185,7 +185,7 @@ impl Sqlite {
         let writer = self.writer.as_ref().ok_or(unavailable("the file was opened for reading only"))?;
         let (asked, answer) = Asked::new(question);
         writer.queue.try_send(Box::new(asked)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Full { limit: "queue_ops_max" },
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy { limit: "queue_ops_max" },
             mpsc::error::TrySendError::Closed(_) => unavailable("the thread that writes has ended"),
         })?;
         answer.await.unwrap_or_else(|error| {

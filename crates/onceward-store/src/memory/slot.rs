@@ -40,6 +40,10 @@ impl Slot {
         }
     }
 
+    pub(super) fn actor(&self) -> ActorTag {
+        self.actor
+    }
+
     pub(super) fn state(&self) -> &State {
         &self.packed.state
     }

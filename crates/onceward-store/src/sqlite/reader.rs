@@ -68,7 +68,7 @@ impl Readers {
         // An asker that went away is not missed.
         let read = Box::new(move |connection: &Connection| drop(asker.send(read(connection))));
         self.queue.try_send(read).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Full { limit: "queue_reads_max" },
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy { limit: "queue_reads_max" },
             mpsc::error::TrySendError::Closed(_) => ended(None),
         })?;
         let answer = answer.await.map_err(|error| ended(Some(Box::new(error))))?;

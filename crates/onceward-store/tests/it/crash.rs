@@ -74,7 +74,9 @@ async fn work(store: &Sqlite, number: u64) -> Result<(), StoreError> {
 /// An operation that says it did not happen must not be there afterwards.
 fn complain(number: u64, error: &StoreError) {
     match error {
-        StoreError::Unavailable { .. } | StoreError::Full { .. } => say(&format!("refused {number}")),
+        StoreError::Unavailable { .. } | StoreError::Busy { .. } | StoreError::Full { .. } => {
+            say(&format!("refused {number}"))
+        }
         StoreError::Unknown { .. } => say(&format!("unknown {number}")),
     }
 }

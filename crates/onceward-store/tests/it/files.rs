@@ -356,7 +356,7 @@ async fn a_full_queue_refuses_and_recovers() {
     }
     // A refusal comes without the writer; the others wait for it.
     let first = asking.join_next().await.expect("an answer").expect("no panic");
-    assert!(matches!(first, Err(StoreError::Full { .. })), "{first:?}");
+    assert!(matches!(first, Err(StoreError::Busy { .. })), "{first:?}");
     clock.stop(false);
     let mut granted = 0;
     while let Some(answer) = asking.join_next().await {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use onceward_core::{
-    actor::{Label, LookupId, Tenant},
+    actor::{ActorTag, Label, LookupId, Tenant},
     record::{AttemptId, Decision, Denial},
 };
 use onceward_store::{
@@ -57,6 +57,26 @@ mod suite {
 
 fn limited(limits: MemoryLimits) -> Memory {
     Memory::new(limits, kit::clock())
+}
+
+/// One actor cannot shut all others out, and his known keys are served on.
+// covers: S1, K4
+#[tokio::test]
+async fn an_actor_who_floods_keys_fills_his_own_share() {
+    let store = limited(MemoryLimits { records_per_actor_max: 2, ..MemoryLimits::default() });
+    let of = |number, actor| {
+        let mut claim = kit::claim(number);
+        claim.label.actor = ActorTag::from_bytes(actor);
+        claim
+    };
+    let (mallory, alice) = ([1; 8], [2; 8]);
+    for number in [1, 2] {
+        store.claim(of(number, mallory)).await.unwrap();
+    }
+    let refused = store.claim(of(3, mallory)).await;
+    assert!(matches!(refused, Err(StoreError::Full { limit: "records_per_actor_max" })), "{refused:?}");
+    store.claim(of(1, mallory)).await.unwrap();
+    store.claim(of(4, alice)).await.unwrap();
 }
 
 /// A full store forgets nothing and goes on serving what it knows.
