@@ -5,7 +5,7 @@
 
 -- 200 bytes, with what an order has: names, numbers, nesting.
 local body = '{"order":{"cart":"8f14e45f-ceea-467f-a0e6-5c1d2b7e9a30","items":[{"sku":"LP-1138","count":2,'
-  .. '"price":"24.90"},{"sku":"CD-2187","count":1,"price":"9.90"}],"total":"59.70"},"ship_to":"Elm Street 1138E"}'
+  .. '"price":"24.90"},{"sku":"CD-2187","count":1,"price":"9.90"}],"total":"59.70"},"ship_to":"Elm Street 1138 E"}'
 assert(#body == 200)
 
 local function post(prefix, numbers)

@@ -116,7 +116,9 @@ fn case_text(measured: &Measured) -> String {
 fn row_cells(row: &Row, baseline: Option<Spread>) -> Vec<String> {
     let name = row.name.to_owned();
     let rates = match (&row.samples, row.spread(Sample::rate)) {
-        (Err(why), _) => return vec![name, format!("invalid: {why}")],
+        (Err(why), _) => {
+            return vec![name, format!("invalid: {}", why.lines().next().unwrap_or_default())];
+        }
         (Ok(_), None) => return vec![name],
         (Ok(_), Some(rates)) => rates,
     };

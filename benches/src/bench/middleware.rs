@@ -14,8 +14,8 @@ use crate::{
     wrk::{Load, Requests},
 };
 
-/// More than the connections, so that no two of them ask for one key at the same time.
-const CYCLE_KEYS: usize = 256;
+/// Keys in turn, for each connection: so that no two of them ask for one key at the same time.
+const KEYS_PER_CONNECTION: usize = 2;
 
 /// A framework, and the server that is built with it.
 pub(super) struct Framework {
@@ -74,11 +74,12 @@ impl Framework {
         if guard != Guard::Absent {
             http::prove_replay(server.address)?;
         }
+        let keys = plan.connections * KEYS_PER_CONNECTION;
         let before = executions(&server)?;
         let driven = drive(&server, plan, |stretch| {
             let requests = match guard {
                 Guard::Absent | Guard::New => Requests::Unique { prefix: stretch.key_prefix },
-                Guard::Known => Requests::Cycle { prefix: "known", keys: CYCLE_KEYS },
+                Guard::Known => Requests::Cycle { prefix: "known", keys },
             };
             let url = format!("http://{}/orders", server.address);
             Load { url, connections: plan.connections, seconds: stretch.seconds, requests }.run(stand)
@@ -88,7 +89,7 @@ impl Framework {
         let is_right = match guard {
             // wrk leaves while answers are under way: it counts fewer than were executed.
             Guard::Absent | Guard::New => executed >= answered,
-            Guard::Known => executed == CYCLE_KEYS as u64 && answered > 2 * executed,
+            Guard::Known => executed == keys as u64 && answered > executed,
         };
         if !is_right {
             bail!("{executed} executions for {answered} answers");

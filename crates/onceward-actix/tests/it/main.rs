@@ -9,4 +9,5 @@ mod origin;
 mod refusals;
 mod requests;
 mod streams;
+mod suite;
 mod wire;

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use onceward_core::{
     canonical::Volatile,
     fingerprint::Equality,
+    header::Cookies,
     outcome::{Policy, StatusSet},
     profile::{Namespace, Profile},
     record::OnLapse,
@@ -31,6 +32,7 @@ pub(super) const NAMES: &[&str] = &[
     "on_lapse",
     "final",
     "released",
+    "cookies",
     "intent",
     "precondition",
     "outcome_bytes_max",
@@ -88,6 +90,7 @@ impl RouteTable {
             on_lapse: self.parsed("on_lapse", on_lapse)?.unwrap_or(base.on_lapse),
             final_statuses: self.parsed("final", statuses)?.unwrap_or(base.final_statuses),
             released_statuses: self.parsed("released", statuses)?.unwrap_or(base.released_statuses),
+            cookies: self.parsed("cookies", cookies)?.unwrap_or(base.cookies),
             outcome_bytes_max: size("outcome_bytes_max", base.outcome_bytes_max)?,
             request_bytes_max: size("request_bytes_max", base.request_bytes_max)?,
             ..base.clone()
@@ -129,6 +132,14 @@ fn on_lapse(text: &str) -> anyhow::Result<OnLapse> {
         "doubt" => Ok(OnLapse::Doubt),
         "execute" => Ok(OnLapse::Execute),
         _ => bail!("expected `doubt` or `execute`"),
+    }
+}
+
+fn cookies(text: &str) -> anyhow::Result<Cookies> {
+    match text {
+        "drop" => Ok(Cookies::Drop),
+        "keep" => Ok(Cookies::Keep),
+        _ => bail!("expected `drop` or `keep`"),
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::kit::{Home, Ran, Server, command, get, ran};
 
 /// The reference origin on a thread of its own, which ends with the test process.
-fn origin() -> SocketAddr {
+pub(crate) fn origin() -> SocketAddr {
     let (tell, told) = channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -8,3 +8,4 @@ mod demo;
 mod gateway;
 mod kit;
 mod serving;
+mod suites;

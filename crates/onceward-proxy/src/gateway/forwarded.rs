@@ -2,9 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{
-    AUTHORIZATION, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue, VIA,
-};
+use http::header::{EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue, VIA};
 use http::request::Parts;
 use http::{Method, Version};
 
@@ -52,9 +50,6 @@ pub(super) enum Ambiguous {
     /// `Content_Length` is a field of its own, and `Content-Length` to many.
     #[error("a field name has an underscore in the place of a hyphen")]
     Underscore,
-    /// Of two credentials one server takes the first and another the last.
-    #[error("the credentials are given twice")]
-    CredentialsRepeated,
     /// The fields that name the client do not make one field.
     #[error("the fields that name the client are malformed")]
     Forwarding,
@@ -89,9 +84,6 @@ pub(super) fn tell(head: &mut Parts, client: Client, trusted: &TrustedProxies) -
     };
     if head.headers.keys().any(is_misspelt) {
         return Err(Ambiguous::Underscore);
-    }
-    if head.headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
-        return Err(Ambiguous::CredentialsRepeated);
     }
     let is_trusted = trusted.contains(client.peer.ip());
     let host = host(head);

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use onceward_core::actor::Scope;
 use onceward_core::outcome::{Policy, Statuses};
-use onceward_core::profile::Profile;
+use onceward_core::profile::{Manner, Profile};
 use onceward_core::refusal::Refusal;
 use onceward_tower::origin::Guarding;
 use onceward_tower::{Judgement, Origin, Plan, Rules, SeekKey};
@@ -20,7 +21,12 @@ pub fn guarding_of(profile: &Profile) -> Guarding {
     Guarding { policy: Arc::new(policy), ..Guarding::of(profile) }
 }
 
+/// Of two credentials one server takes the first and another the last.
+const CREDENTIALS_REPEATED: &str = "the credentials are given twice";
+
 /// Adds to what a request asks for whom it asks (F3): a service may stand for several hosts, and they are not the same shop.
+///
+/// What says twice who asks does not reach the service, guarded or not (S6).
 #[derive(Clone, Debug)]
 pub(super) struct AtGateway<R>(pub(super) R);
 
@@ -37,7 +43,14 @@ impl Suspicion {
 
 impl<R: Rules> Rules for AtGateway<R> {
     fn judge(&self, head: &mut Parts) -> Judgement {
-        match self.0.judge(head) {
+        let judged = match self.0.judge(head) {
+            // Answered here, perhaps because the rules could not tell whose the key is (K4).
+            answered @ (Judgement::Refuse { .. } | Judgement::Tell(_)) => answered,
+            _ if head.headers.get_all(AUTHORIZATION).iter().nth(1).is_some() => Judgement::Refuse {
+                refusal: Refusal::HeadAmbiguous(CREDENTIALS_REPEATED),
+                key: None,
+                manner: Manner::ONCEWARD,
+            },
             Judgement::Guard(plan) => {
                 Judgement::Guard(Box::new(Plan { origin: Some(origin(head)), ..*plan }))
             }
@@ -47,16 +60,15 @@ impl<R: Rules> Rules for AtGateway<R> {
                 let plan = Box::new(move |key| Plan { origin: Some(origin), ..plan(key) });
                 Judgement::SeekKey(Box::new(SeekKey { plan, ..seek }))
             }
-            other => {
-                let suspicion = head.extensions.get::<Suspicion>();
-                if let (Judgement::Refuse { refusal: Refusal::HeadAmbiguous(_), .. }, Some(suspicion)) =
-                    (&other, suspicion)
-                {
-                    suspicion.0.store(true, Ordering::Relaxed);
-                }
-                other
-            }
+            passed @ (Judgement::Pass | Judgement::PassUnkeyed) => passed,
+        };
+        let suspicion = head.extensions.get::<Suspicion>();
+        if let (Judgement::Refuse { refusal: Refusal::HeadAmbiguous(_), .. }, Some(suspicion)) =
+            (&judged, suspicion)
+        {
+            suspicion.0.store(true, Ordering::Relaxed);
         }
+        judged
     }
 
     fn advertise(&self, headers: &mut HeaderMap) {

@@ -1,11 +1,11 @@
 //! Where a request is meant to go, if its parts agree on that.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri, Version, uri};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, uri};
 
 use super::Via;
 use super::head::HeadFault;
@@ -41,6 +41,7 @@ pub(super) fn destination(request: &Parts, via: &Via, local: SocketAddr) -> Resu
     let scheme = scheme(&request.uri)?;
     let target = Target::parse(authority.as_str(), Some(scheme.default_port()))?;
     match host {
+        Some(host) if host == authority.as_str() => {}
         Some(host) if Target::parse(host, Some(scheme.default_port()))? != target => {
             return Err(HeadFault::HostDiffers);
         }
@@ -143,25 +144,52 @@ fn is_own(target: &Target, local: SocketAddr) -> bool {
     is_here && target.port == local.port()
 }
 
-/// The absolute URI of a request to `target`.
+/// The absolute URI of a request to `target`, which its own URI or else its `host` names.
 ///
 /// # Errors
 /// [`HeadFault::RequestTarget`] for a target without a path, such as `*`.
-pub(super) fn absolute(uri: &Uri, scheme: Scheme, target: &Target) -> Result<Uri, HeadFault> {
-    let path = uri.path_and_query().cloned().unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
-    let authority = target.authority(scheme);
-    if uri.scheme_str() == Some(scheme.as_str()) && uri.authority().is_some_and(|is| is.as_str() == authority)
-    {
+pub(super) fn absolute(
+    uri: &Uri,
+    host: Option<&HeaderValue>,
+    scheme: Scheme,
+    target: &Target,
+) -> Result<Uri, HeadFault> {
+    let authority = uri.authority().map(uri::Authority::as_str);
+    let written = authority.or_else(|| host?.to_str().ok());
+    let written = written.filter(|text| is_written_so(text, target, scheme));
+    if written.is_some() && uri.scheme_str() == Some(scheme.as_str()) {
         return Ok(uri.clone());
     }
+    let authority = match written {
+        Some(text) => Bytes::copy_from_slice(text.as_bytes()),
+        None => Bytes::from(target.authority(scheme)),
+    };
+    let path = uri.path_and_query().cloned().unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
     let mut absolute = uri::Parts::default();
     absolute.scheme = Some(match scheme {
         Scheme::Http => uri::Scheme::HTTP,
         Scheme::Https => uri::Scheme::HTTPS,
     });
-    absolute.authority = uri::Authority::from_maybe_shared(Bytes::from(authority)).ok();
+    absolute.authority = uri::Authority::from_maybe_shared(authority).ok();
     absolute.path_and_query = Some(path).filter(|path| path.as_str() != "*");
     Uri::from_parts(absolute).ok().ok_or(HeadFault::RequestTarget)
+}
+
+/// Whether `text`, which names `target`, is what [`Target::authority`] would write: quicker to see than to write.
+fn is_written_so(text: &str, target: &Target, scheme: Scheme) -> bool {
+    let rest = match &target.host {
+        Host::Name(name) => text.strip_prefix(&**name),
+        // Of the spellings of an address only this one parses.
+        Host::Ip(IpAddr::V4(_)) => Some(text.trim_start_matches(|character| character != ':')),
+        Host::Ip(IpAddr::V6(_)) => None,
+    };
+    match rest {
+        Some("") => target.port == scheme.default_port(),
+        Some(rest) => {
+            target.port != scheme.default_port() && rest.starts_with(':') && !rest.starts_with(":0")
+        }
+        None => false,
+    }
 }
 
 #[cfg(test)]
@@ -262,6 +290,40 @@ mod tests {
         assert_eq!(
             read("GET", "http://127.0.0.1:8474/", &["127.0.0.1:8474"], &via),
             origin(Scheme::Http, "127.0.0.1:8474")
+        );
+    }
+
+    #[test]
+    fn an_absolute_uri_has_one_spelling() {
+        let cases = [
+            ("http://a.example/x?y", Scheme::Http, "http://a.example/x?y"),
+            ("http://a.example", Scheme::Http, "http://a.example/"),
+            ("http://A.example:8080/", Scheme::Http, "http://a.example:8080/"),
+            ("http://a.example.:8080/", Scheme::Http, "http://a.example:8080/"),
+            ("http://a.example:08080/", Scheme::Http, "http://a.example:8080/"),
+            ("http://a.example:80/", Scheme::Http, "http://a.example/"),
+            ("http://127.0.0.1:80/", Scheme::Http, "http://127.0.0.1/"),
+            ("http://127.0.0.1:8080/", Scheme::Http, "http://127.0.0.1:8080/"),
+            ("http://[0:0::1]:8080/", Scheme::Http, "http://[::1]:8080/"),
+            ("http://a.example/", Scheme::Https, "https://a.example/"),
+            ("https://a.example:443/", Scheme::Https, "https://a.example/"),
+        ];
+        for (text, scheme, expected) in cases {
+            let uri: Uri = text.parse().unwrap();
+            let target =
+                Target::parse(uri.authority().unwrap().as_str(), Some(scheme.default_port())).unwrap();
+            assert_eq!(absolute(&uri, None, scheme, &target).unwrap().to_string(), expected, "{text}");
+        }
+        let hosts = [("a.example", "http://a.example/x"), ("A.example:80", "http://a.example/x")];
+        for (text, expected) in hosts {
+            let (uri, host) = (Uri::from_static("/x"), HeaderValue::from_static(text));
+            let target = Target::parse(text, Some(80)).unwrap();
+            let uri = absolute(&uri, Some(&host), Scheme::Http, &target);
+            assert_eq!(uri.unwrap().to_string(), expected, "{text}");
+        }
+        assert_eq!(
+            absolute(&Uri::from_static("*"), None, Scheme::Http, &target("a:80")),
+            Err(HeadFault::RequestTarget)
         );
     }
 }

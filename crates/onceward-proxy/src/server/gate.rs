@@ -10,7 +10,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
@@ -159,23 +158,35 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
     /// Nothing to judge and nothing to read: time decides.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
         let within_head = !self.buffer.is_empty();
-        let wait = match (self.eof, within_head, self.activity.poll_idle(cx)) {
-            (true, true, _) => return Poll::Ready(Ok(self.refuse(HeadFault::Incomplete))),
-            (true, false, true) => return Poll::Ready(Ok(Step::End)),
+        if !self.eof && !within_head {
+            return self.poll_unused(cx).map(Ok);
+        }
+        let wait = match (self.eof, within_head) {
+            (true, true) => return Poll::Ready(Ok(self.refuse(HeadFault::Incomplete))),
+            (true, false) if self.activity.poll_idle(cx) => return Poll::Ready(Ok(Step::End)),
             // The client may have shut down only its sending side, and wait for its answer.
-            (true, false, false) => Wait::Answer,
-            (false, true, _) => Wait::Head,
-            (false, false, true) => Wait::Request,
-            (false, false, false) => {
-                self.timer.stop();
-                return Poll::Pending;
-            }
+            (true, false) => Wait::Answer,
+            (false, _) => Wait::Head,
         };
         ready!(self.timer.poll(wait, &self.limits, cx));
         Poll::Ready(Ok(match wait {
             Wait::Head => self.refuse(HeadFault::TooSlow),
-            Wait::Request | Wait::Answer | Wait::Linger => Step::End,
+            Wait::Answer | Wait::Linger => Step::End,
         }))
+    }
+
+    /// Waits until no request was under way for the idle time. The end of one wakes nobody: whether there was one is seen
+    /// when the timer of an earlier one is over.
+    fn poll_unused(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        self.timer.stop();
+        loop {
+            let since = self.activity.idle_since();
+            let until = since.unwrap_or_else(Instant::now) + self.limits.idle_time;
+            ready!(self.timer.poll_until(until, cx));
+            if self.activity.idle_since().is_some_and(|since| since.elapsed() >= self.limits.idle_time) {
+                return Poll::Ready(Step::End);
+            }
+        }
     }
 
     /// One empty line before a request is let go (RFC 9112, section 2.2); old clients send it after a body.
@@ -405,11 +416,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<I> {
     }
 }
 
-/// What the gate waits for.
+/// What the gate waits for, beside the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
-    /// The next request.
-    Request,
     /// The rest of a head.
     Head,
     /// The answer to a client that has closed its sending side.
@@ -421,7 +430,7 @@ enum Wait {
 /// One timer for all waits; a wait that is polled again goes on, another one starts anew.
 #[derive(Default)]
 struct Timer {
-    wait: Option<Wait>,
+    wait: Option<(Wait, Instant)>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -431,22 +440,33 @@ impl Timer {
     }
 
     fn poll(&mut self, wait: Wait, limits: &Limits, cx: &mut Context<'_>) -> Poll<()> {
-        if self.wait != Some(wait) {
-            self.wait = Some(wait);
-            self.start(match wait {
-                Wait::Request => limits.idle_time,
-                Wait::Head => limits.head_time,
-                Wait::Answer => limits.half_close_time,
-                Wait::Linger => limits.linger_time,
-            });
-        }
-        self.sleep.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx))
+        let until = match self.wait {
+            Some((begun, until)) if begun == wait => until,
+            _ => {
+                let time = match wait {
+                    Wait::Head => limits.head_time,
+                    Wait::Answer => limits.half_close_time,
+                    Wait::Linger => limits.linger_time,
+                };
+                Instant::now() + time
+            }
+        };
+        self.wait = Some((wait, until));
+        self.poll_until(until, cx)
     }
 
-    fn start(&mut self, time: Duration) {
-        match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().reset(Instant::now() + time),
-            None => self.sleep = Some(Box::pin(tokio::time::sleep(time))),
+    /// Leaves a timer that is over too early as it is, and sets it anew then: most ends move away before they come.
+    fn poll_until(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        if sleep.deadline() > until {
+            sleep.as_mut().reset(until);
+        }
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if Instant::now() >= until {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(until);
         }
     }
 }

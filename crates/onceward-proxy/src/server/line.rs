@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use http::header::{ACCEPT, CONNECTION, PROXY_AUTHENTICATE};
+use http::header::{ACCEPT, CONNECTION, HOST, PROXY_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
@@ -117,7 +117,7 @@ impl<E: Exchange> Line<E> {
     ) -> Result<Response<ProxyBody>, Refused> {
         let switches = hop::asks_to_switch(request.version(), request.headers());
         hop::strip_request(request.headers_mut(), switches)?;
-        *request.uri_mut() = address::absolute(request.uri(), scheme, target)?;
+        *request.uri_mut() = address::absolute(request.uri(), request.headers().get(HOST), scheme, target)?;
         let client = switches.then(|| hyper::upgrade::on(&mut request));
         request.extensions_mut().insert(session);
         request.extensions_mut().insert(Arc::clone(&self.info));

@@ -1,7 +1,7 @@
 //! The body of an upstream response.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -79,16 +79,11 @@ impl UpstreamBody {
 
 impl UpstreamBody {
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(Held::Lent(lent)) = &mut self.held else {
-            return Pin::new(&mut self.inner).poll_frame(cx);
-        };
-        // Only the connection can bring a frame, and it moves nowhere but here: it alone needs the waker.
-        let mut unwoken = Context::from_waker(Waker::noop());
-        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(&mut unwoken) {
-            return Poll::Ready(frame);
+        let inner = &mut self.inner;
+        match &mut self.held {
+            Some(Held::Lent(lent)) => lent.poll_driven(cx, |cx| Pin::new(&mut *inner).poll_frame(cx)),
+            Some(Held::Fresh(_) | Held::Shared(_)) | None => Pin::new(inner).poll_frame(cx),
         }
-        lent.drive(cx);
-        Pin::new(&mut self.inner).poll_frame(&mut unwoken)
     }
 
     /// Frees the connection and its place although the reader may keep the body.

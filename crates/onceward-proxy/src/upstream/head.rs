@@ -101,11 +101,18 @@ fn is_sent_as_is(headers: &HeaderMap) -> bool {
 
 /// Takes off a response what belongs to the origin's connection.
 pub(super) fn strip_response(headers: &mut HeaderMap, status: StatusCode) {
-    if !headers.keys().any(|name| HOP_BY_HOP.contains(name) || is_proxy_challenge(name)) {
-        return;
-    }
     let hop = Hop::of(headers);
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+    let ends_here = |name: &HeaderName| hop.owns(name) || is_proxy_challenge(name);
+    if !switches {
+        // Taken off the end, a field leaves the rest in its order; many servers write these last.
+        while let Some(last) = headers.keys().last().filter(|name| ends_here(name)).cloned() {
+            headers.remove(last);
+        }
+        if !headers.keys().any(ends_here) {
+            return;
+        }
+    }
     let mut name = None;
     let received = mem::take(headers);
     headers.reserve(received.len());
@@ -117,7 +124,7 @@ pub(super) fn strip_response(headers: &mut HeaderMap, status: StatusCode) {
             headers.append(UPGRADE, value);
         } else if *name == CONNECTION && switches {
             headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        } else if !hop.owns(name) && !is_proxy_challenge(name) {
+        } else if !ends_here(name) {
             headers.append(name, value);
         }
     }
@@ -206,7 +213,11 @@ struct Hop {
 
 impl Hop {
     fn of(headers: &HeaderMap) -> Self {
-        let named = headers.get_all(CONNECTION).iter().flat_map(tokens);
+        // What most fields say names no field, or one that ends here anyway.
+        let names_none =
+            |token: &str| ["keep-alive", "close"].iter().any(|is| token.eq_ignore_ascii_case(is));
+        let options = headers.get_all(CONNECTION).iter().flat_map(tokens);
+        let named = options.filter(|token| !names_none(token));
         let is_trailers = |token: &str| token.eq_ignore_ascii_case("trailers");
         Self {
             named: named.filter_map(|token| HeaderName::try_from(token).ok()).collect(),

@@ -4,10 +4,11 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -75,10 +76,16 @@ impl Link {
         }
     }
 
-    /// Moves an HTTP/1.1 connection as far as it gets. One of HTTP/2 has a task that does so.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Sender::Http1(driven) = &mut self.sender {
-            driven.drive(cx);
+    /// Polls what comes over an HTTP/1.1 connection, and moves the connection for it as far as it gets. One of HTTP/2 has a
+    /// task that does so.
+    pub(super) fn poll_driven<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        match &mut self.sender {
+            Sender::Http1(driven) => driven.engine.poll_driven(cx, poll),
+            Sender::Http2(_) => Poll::Pending,
         }
     }
 
@@ -86,7 +93,7 @@ impl Link {
     pub(super) async fn finish(&mut self) -> bool {
         let Sender::Http1(driven) = &mut self.sender else { return false };
         let ready = std::future::poll_fn(|cx| {
-            driven.drive(cx);
+            driven.engine.drive(cx);
             if driven.is_sending() { Poll::Pending } else { driven.sender.poll_ready(cx) }
         });
         ready.await.is_ok()
@@ -113,7 +120,7 @@ impl Link {
         match &mut self.sender {
             Sender::Http1(driven) => {
                 // Nobody has looked at the connection since it was put away: the close of its origin may be waiting.
-                driven.drive(&mut Context::from_waker(Waker::noop()));
+                driven.engine.drive(&mut Context::from_waker(Waker::noop()));
                 driven.sender.is_ready()
             }
             Sender::Http2(sender) => !sender.is_closed(),
@@ -146,44 +153,34 @@ impl Link {
 /// task then, and nothing is handed over between two.
 struct Driven {
     sender: http1::SendRequest<Upload>,
-    /// `None` once it is over.
-    connection: Option<Connection>,
+    engine: Engine,
     /// Counts the request bodies that hyper has not taken to their end: one beside this handle, or none.
     uploads: Arc<()>,
     /// Whether the socket takes no more for now of what hyper has taken.
     is_blocked: Arc<AtomicBool>,
 }
 
-type Connection = http1::Connection<TokioIo<Outlet>, Upload>;
-
 impl Driven {
     async fn begin(io: BoxIo) -> hyper::Result<Self> {
         let is_blocked = Arc::default();
         let outlet = Outlet { io, is_blocked: Arc::clone(&is_blocked) };
         let (sender, connection) = session::http1_builder().handshake(TokioIo::new(outlet)).await?;
-        Ok(Self { sender, connection: Some(connection), uploads: Arc::default(), is_blocked })
+        Ok(Self { sender, engine: Engine::new(connection), uploads: Arc::default(), is_blocked })
     }
 
     async fn send(&mut self, request: Request<SentBody>) -> Result<Response<Incoming>, Failed> {
         let request = request.map(|body| Upload { body, _open: Arc::clone(&self.uploads) });
         let mut answer = pin!(self.sender.try_send_request(request));
-        let connection = &mut self.connection;
-        let answered = std::future::poll_fn(|cx| {
-            drive(connection, cx);
-            answer.as_mut().poll(cx)
-        });
+        let engine = &mut self.engine;
+        let answered = std::future::poll_fn(|cx| engine.poll_driven(cx, |cx| answer.as_mut().poll(cx)));
         answered.await.map_err(|mut error| {
             let request = error.take_message().map(|request| request.map(|upload| upload.body));
             Failed { error: error.into_error(), request }
         })
     }
 
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        drive(&mut self.connection, cx);
-    }
-
     fn is_sending(&self) -> bool {
-        self.connection.is_some()
+        self.engine.connection.is_some()
             && (Arc::strong_count(&self.uploads) > 1 || self.is_blocked.load(Ordering::Relaxed))
     }
 }
@@ -194,13 +191,90 @@ impl fmt::Debug for Driven {
     }
 }
 
-fn drive(connection: &mut Option<Connection>, cx: &mut Context<'_>) {
-    if let Some(open) = connection
-        && let Poll::Ready(end) = Pin::new(open).poll(cx)
-    {
-        // Dropped, it tells whoever waits for an answer.
-        *connection = None;
-        session::log_end(end);
+/// What moves an HTTP/1.1 connection.
+struct Engine {
+    /// `None` once it is over.
+    connection: Option<http1::Connection<TokioIo<Outlet>, Upload>>,
+    relay: Arc<Relay>,
+}
+
+impl Engine {
+    fn new(connection: http1::Connection<TokioIo<Outlet>, Upload>) -> Self {
+        Self { connection: Some(connection), relay: Arc::default() }
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        let Some(connection) = &mut self.connection else { return };
+        self.relay.task.register(cx.waker());
+        let waker = Waker::from(Arc::clone(&self.relay));
+        if let Poll::Ready(end) = Pin::new(connection).poll(&mut Context::from_waker(&waker)) {
+            // Dropped, it tells whoever waits for an answer.
+            self.connection = None;
+            session::log_end(end);
+        }
+    }
+
+    /// `poll` looks at what only the connection can bring: it needs no waker, for it is asked again whenever the connection
+    /// has moved.
+    fn poll_driven<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let mut unwoken = Context::from_waker(Waker::noop());
+        self.relay.mute();
+        if let Poll::Ready(brought) = poll(&mut unwoken) {
+            self.relay.unmute();
+            return Poll::Ready(brought);
+        }
+        loop {
+            self.relay.unmute();
+            self.drive(cx);
+            self.relay.mute();
+            let polled = poll(&mut unwoken);
+            // hyper wants to be polled when something was taken of it; that is now or at the next call.
+            if !self.relay.unmute() || polled.is_ready() {
+                return polled;
+            }
+        }
+    }
+}
+
+/// Passes the wake-ups of a connection on to the task that waits for it; those that the task brings about itself would
+/// have it polled once more for nothing.
+#[derive(Default)]
+struct Relay {
+    task: AtomicWaker,
+    state: AtomicU8,
+}
+
+impl Relay {
+    const OPEN: u8 = 0;
+    const MUTED: u8 = 1;
+    const DUE: u8 = 2;
+
+    fn mute(&self) {
+        self.state.store(Self::MUTED, Ordering::Release);
+    }
+
+    /// Whether there was a wake-up in the meantime, which is the caller's then.
+    fn unmute(&self) -> bool {
+        self.state.swap(Self::OPEN, Ordering::AcqRel) == Self::DUE
+    }
+}
+
+impl Wake for Relay {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let muted = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+            (state != Self::OPEN).then_some(Self::DUE)
+        });
+        if muted.is_err() {
+            self.task.wake();
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Method;
@@ -186,9 +186,13 @@ impl Lent {
         Self { link, origin, pool }
     }
 
-    /// Reads on, so that the response's body may have more.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        self.link.drive(cx);
+    /// Polls the response's body, and reads on for it.
+    pub(super) fn poll_driven<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.link.poll_driven(cx, poll)
     }
 
     /// The response was read to the end.

@@ -16,6 +16,7 @@ use onceward_proxy::pages::page;
 use onceward_proxy::server::{Config, ConnectionInfo, Exchange, ProxyBody, Report, RequestBody, Server, Via};
 use onceward_proxy::session::{Access, Session};
 use onceward_proxy::target::Target;
+use onceward_proxy::workers::Workers;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -31,6 +32,7 @@ mod heads;
 mod limits;
 mod pass_through;
 mod tls;
+mod workers;
 
 /// Longer than anything on loopback takes, short enough to end a test that hangs.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -49,12 +51,13 @@ struct Setup {
     limits: Limits,
     interception: Interception,
     access: Access,
+    workers: Option<Arc<Workers>>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let interception = Interception { intercept: Intercept::All, tunnel: Vec::new() };
-        Self { limits: Limits::default(), interception, access: Access::Open }
+        Self { limits: Limits::default(), interception, access: Access::Open, workers: None }
     }
 }
 
@@ -76,6 +79,10 @@ impl Setup {
                 Box::pin(async move { page(StatusCode::NOT_FOUND, &text, &request.headers) })
             }),
         });
+        let server = match self.workers {
+            Some(workers) => server.on(workers),
+            None => server,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();

@@ -327,3 +327,23 @@ async fn a_site_that_does_not_answer_leaves_a_page() {
     assert_eq!(status, "HTTP/1.1 502 Bad Gateway");
     assert!(text.starts_with("onceward: the connection broke after the request had left"), "{text}");
 }
+
+// covers: B3
+#[tokio::test]
+async fn an_answer_that_breaks_off_has_begun() {
+    let site = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = site.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = site.accept().await {
+            read_head(&mut socket).await;
+            // Head, body and end arrive at once.
+            socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf").await.unwrap();
+        }
+    });
+    let proxy = Setup::default().start(pass_through()).await;
+    let request = format!("GET http://{address}/ HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    for _ in 0..10 {
+        let answer = proxy.talk(request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhalf"), "{answer}");
+    }
+}

@@ -431,6 +431,7 @@ async fn an_upload_goes_on_while_nobody_reads_the_answer() {
     let response = upstream.forward(Request::post(uri(&site)).body(upload).unwrap()).await.unwrap();
     assert_eq!(uploaded.recv().await, Some(LARGE_BYTES));
     assert_eq!(text(response).await, "ok");
+    quiescence().await;
     // Its connection came back by itself.
     assert_eq!(text(upstream.forward(get(&uri(&site))).await.unwrap()).await, "ok");
     assert_eq!(site.connections(), 1);
