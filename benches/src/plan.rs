@@ -31,7 +31,7 @@ impl Plan {
         connections_varied: &[1, 32, 256],
         tasks_varied: &[1, 16, 256],
         download_bytes: 100_000_000,
-        tries_max: 3,
+        tries_max: 2,
         is_judged: true,
     };
 
