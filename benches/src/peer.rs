@@ -18,6 +18,8 @@ const ORIGIN: &str = include_str!("../peers/origin.conf");
 const NGINX: &str = include_str!("../peers/nginx.conf");
 const HAPROXY: &str = include_str!("../peers/haproxy.cfg");
 
+const WIDE_BUFFERS: &str = "proxy_buffer_size 64k; proxy_buffers 8 64k; proxy_max_temp_file_size 0;";
+
 /// How clients speak to a server. Gateways speak HTTP/1.1 without TLS to the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
@@ -32,7 +34,10 @@ pub(crate) enum Wire {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gateway {
     Haproxy,
+    /// With the buffers that it comes with.
     Nginx,
+    /// With buffers that a large answer flows through, and none of it spilt to the disk.
+    NginxWide,
     Onceward,
 }
 
@@ -46,7 +51,13 @@ impl Gateway {
     pub(crate) fn start(self, stand: &Stand, wire: Wire, origin: SocketAddr) -> Result<Server> {
         match self {
             Self::Haproxy => haproxy(stand, wire, origin),
-            Self::Nginx => nginx(stand, stand.server_core, NGINX, wire, Some(origin)),
+            Self::Nginx => {
+                nginx(stand, stand.server_core, &NGINX.replace("{buffers}", ""), wire, Some(origin))
+            }
+            Self::NginxWide => {
+                let page = NGINX.replace("{buffers}", WIDE_BUFFERS);
+                nginx(stand, stand.server_core, &page, wire, Some(origin))
+            }
             Self::Onceward => onceward(stand, wire, origin),
         }
     }

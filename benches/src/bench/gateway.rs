@@ -17,11 +17,13 @@ use crate::{
 pub(super) const ABOUT: &str = "\
 Gateways before an nginx that answers at once, connections kept on both sides, one worker or thread each. The gateway has one core; the load \
 generator (wrk, for HTTP/2 h2load) and the origin share the other. `direct` is the origin alone on the gateway's core. haproxy, nginx and \
-`onceward` pass unguarded requests on; `onceward, guarded` claims each key in the memory store, runs it, and keeps its answer.";
+`onceward` pass unguarded requests on; `onceward, guarded` claims each key in the memory store, runs it, and keeps its answer. nginx has the buffers \
+that it comes with, which spill a large answer to the disk, and for the download wider ones, too.";
 
 const DIRECT: &str = "direct";
 const HAPROXY: &str = "haproxy";
 const NGINX: &str = "nginx";
+const NGINX_WIDE: &str = "nginx, 64 kB buffers";
 const ONCEWARD: &str = "onceward";
 const GUARDED: &str = "onceward, guarded";
 
@@ -76,17 +78,18 @@ impl Trial {
         let contender =
             |name, gateway| Contender { name, sample: Box::new(move || self.sample(stand, plan, gateway)) };
         let onceward = if self.work == Work::Post { GUARDED } else { ONCEWARD };
-        Case {
-            load,
-            unit: if self.work == Work::Download { Unit::Megabyte } else { Unit::Request },
-            contenders: vec![
-                contender(DIRECT, None),
-                contender(HAPROXY, Some(Gateway::Haproxy)),
-                contender(NGINX, Some(Gateway::Nginx)),
-                contender(onceward, Some(Gateway::Onceward)),
-            ],
-            targets,
+        let mut contenders = vec![
+            contender(DIRECT, None),
+            contender(HAPROXY, Some(Gateway::Haproxy)),
+            contender(NGINX, Some(Gateway::Nginx)),
+            contender(onceward, Some(Gateway::Onceward)),
+        ];
+        let mut unit = Unit::Request;
+        if self.work == Work::Download {
+            unit = Unit::Megabyte;
+            contenders.push(contender(NGINX_WIDE, Some(Gateway::NginxWide)));
         }
+        Case { load, unit, contenders, targets }
     }
 
     fn sample(self, stand: &Stand, plan: &Plan, gateway: Option<Gateway>) -> Result<Sample> {

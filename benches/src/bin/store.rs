@@ -70,8 +70,12 @@ fn open(name: &str, directory: &Path) -> Result<Arc<dyn Store>> {
     let durability = match name {
         "memory" => {
             let clock = Arc::new(SystemClock::starting_at(Timestamp::from_ms(0)));
-            let limits =
-                MemoryLimits { records_max: u64::MAX, bytes_max: u64::MAX, ..MemoryLimits::default() };
+            let limits = MemoryLimits {
+                records_max: u64::MAX,
+                records_per_actor_max: u64::MAX,
+                bytes_max: u64::MAX,
+                ..MemoryLimits::default()
+            };
             return Ok(Arc::new(Memory::new(limits, clock)));
         }
         "sqlite-power" => Durability::Power,
