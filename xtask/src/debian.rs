@@ -82,6 +82,20 @@ pub(crate) fn install_bench_tools(workshop: &Workshop) -> Result<OsString, Insta
     Ok(path)
 }
 
+/// Makes sure of the database servers that the shared stores run on.
+pub(crate) fn install_databases() -> Result<(), InstallError> {
+    // Debian keeps the servers of each version of PostgreSQL in a folder of their own.
+    let has_postgres = fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.next().is_some());
+    if !has_postgres {
+        apt_install(&["postgresql"])?;
+    }
+    install_programs(&[
+        ("mariadbd", "mariadb-server"),
+        ("pgbouncer", "pgbouncer"),
+        ("redis-server", "redis-server"),
+    ])
+}
+
 /// Makes sure of programs, given with the packages that hold them.
 fn install_programs(programs: &[(&str, &'static str)]) -> Result<(), InstallError> {
     let has = |name: &str| SYSTEM_FOLDERS.iter().any(|folder| Path::new(folder).join(name).exists());

@@ -139,13 +139,17 @@ fn docs(workshop: &Workshop) -> StepResult {
 /// nextest runs each test in a process of its own and several at a time; cargo's own runner proves the same, slower.
 fn rust_tests(workshop: &Workshop) -> StepResult {
     debian::install_servers()?;
+    debian::install_databases()?;
     let has_nextest = workshop.cargo(&["nextest", "--version"]).ask().is_some();
     let runner: &[&str] = if has_nextest {
         &["nextest", "run", "--no-fail-fast"]
     } else {
         &["test", "--no-fail-fast", "--lib", "--bins", "--tests"]
     };
-    Ok(workshop.cargo(&[runner, &["--workspace", "--all-features"]].concat()).run()?)
+    let cargo = workshop.cargo.display().to_string();
+    // With one database server of each kind for all tests; those that break one start their own.
+    let beside_servers = ["run", "--quiet", "--package", "onceward-testbed", "--", &cargo];
+    Ok(workshop.cargo(&[&beside_servers, runner, &["--workspace", "--all-features"]].concat()).run()?)
 }
 
 fn doc_tests(workshop: &Workshop) -> StepResult {

@@ -8,6 +8,7 @@ mod metrics;
 mod names;
 mod problems;
 mod profiles;
+mod proofs;
 mod protocol;
 mod rust;
 mod settings;
@@ -31,7 +32,7 @@ struct Finding {
 
 type Check = fn(&Tree) -> Vec<Finding>;
 
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 16] = [
     manifests::imports,
     manifests::lints,
     manifests::core_is_pure,
@@ -44,6 +45,7 @@ const CHECKS: [Check; 15] = [
     protocol::citations,
     problems::pages,
     profiles::pages,
+    proofs::named,
     metrics::documented,
     settings::documented,
     vectors::read_by_a_test,

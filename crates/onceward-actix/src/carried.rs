@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use actix_web::{HttpMessage, HttpRequest, dev::Extensions as ActixExtensions};
 use http::Extensions;
-use onceward_tower::{Fence, Guarded, IdempotencyKey, Intent, Signal, origin::TlsSubject};
+use onceward_tower::{Fence, Guarded, IdempotencyKey, Intent, Signal, Versioned, origin::TlsSubject};
 
 /// The socket address of whoever opened the connection, in the extensions of the head that [`onceward_tower::Rules`] judge.
 ///
@@ -54,5 +54,8 @@ fn leave<T: Clone + Send + Sync + 'static>(from: &Extensions, to: &mut ActixExte
 pub(crate) fn to_guard(from: &ActixExtensions, to: &mut Extensions) {
     if let Some(signal) = from.get::<Signal>() {
         to.insert(*signal);
+    }
+    if let Some(versioned) = from.get::<Versioned>() {
+        to.insert(versioned.clone());
     }
 }

@@ -129,7 +129,7 @@ fn is_closing(fields: &http::HeaderMap) -> bool {
 }
 
 /// All lines, those of one name in their order; actix keeps no order among names.
-fn fields(from: &HeaderMap) -> Result<http::HeaderMap, HeadError> {
+pub(crate) fn fields(from: &HeaderMap) -> Result<http::HeaderMap, HeadError> {
     let mut fields = http::HeaderMap::with_capacity(from.len());
     for (name, value) in from {
         let name = http::HeaderName::from_bytes(name.as_str().as_bytes())?;

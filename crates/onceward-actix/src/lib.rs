@@ -64,6 +64,18 @@
 //! response.extensions_mut().insert(effect::none()); // nothing happened: the key is free again
 //! ```
 //!
+//! In the same way it says what is current at its resource, which the answer then has as `ETag`, `Last-Modified` and `Snapshot`:
+//!
+//! ```
+//! # use actix_web::HttpResponse;
+//! use onceward_actix::Versioned;
+//! use onceward_core::precondition::{Current, ETag, Snapshot};
+//!
+//! let current = Current { etag: ETag::strong("v7").ok(), snapshot: Some(Snapshot::Version(7)), ..Current::default() };
+//! let mut response = HttpResponse::Ok().body("{}");
+//! response.extensions_mut().insert(Versioned(current));
+//! ```
+//!
 //! An unguarded request runs on its own connection with its own bodies, as if the middleware were not there.
 //!
 //! # The order of middleware
@@ -93,7 +105,7 @@ mod transform;
 mod worker;
 
 pub use carried::PeerAddr;
-pub use extract::{Fence, IdempotencyKey, Intent};
-pub use onceward_tower::{Signal, effect};
+pub use extract::{Expected, Fence, IdempotencyKey, Intent};
+pub use onceward_tower::{Signal, Versioned, effect};
 pub use service::OnceMiddleware;
 pub use transform::Once;

@@ -239,8 +239,27 @@ fn effects() -> Command {
 fn store() -> Command {
     let takes = [TakenBy::All];
     Command::new("store")
-        .about("The file in which effects are remembered")
+        .about("Where effects are remembered")
         .subcommand_required(true)
+        .subcommand(with_flags(
+            Command::new("migrate")
+                .about("Make the tables of a database, or complete those of an earlier release")
+                .arg(
+                    Arg::new("print")
+                        .long("print")
+                        .action(ArgAction::SetTrue)
+                        .help("Print the SQL for a tool of your own, and touch nothing"),
+                )
+                .arg(
+                    Arg::new("role")
+                        .long("role")
+                        .value_name("NAME")
+                        .requires("print")
+                        .help("Add the rights that this role needs to use the store, and no others"),
+                )
+                .arg(json()),
+            &takes,
+        ))
         .subcommand(with_flags(
             Command::new("verify")
                 .about("Read every page and every record, and say what is wrong")

@@ -49,6 +49,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             None => Ok(ExitCode::SUCCESS),
         },
         Some(("store", store)) => match store.subcommand() {
+            Some(("migrate", migrate)) => commands::store::migrate(&resolved(migrate)?, migrate),
             Some(("verify", verify)) => commands::store::verify(&resolved(verify)?, is_json(verify)),
             Some(("stats", stats)) => commands::store::stats(&resolved(stats)?, is_json(stats)),
             Some(_) | None => Ok(ExitCode::SUCCESS),

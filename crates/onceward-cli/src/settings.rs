@@ -17,6 +17,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource};
 use onceward::StoreUrl;
+use onceward_control::Reach;
 use onceward_core::outcome::Policy;
 use onceward_proxy::{
     intercept::{HostPattern, Intercept, Interception},
@@ -226,6 +227,10 @@ pub(crate) struct StoreSettings {
     pub(crate) url: StoreUrl,
     pub(crate) durability: Durability,
     pub(crate) secret_file: PathBuf,
+    /// Whether a database that can lose what it acknowledged is refused.
+    pub(crate) is_strict: bool,
+    pub(crate) promotion_keeps_all: bool,
+    pub(crate) replicas_to_wait: u32,
 }
 
 /// What the forward proxy needs beside its store.
@@ -248,6 +253,7 @@ pub(crate) struct ProxySettings {
 pub(crate) struct ControlSettings {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) token_file: PathBuf,
+    pub(crate) reach: Reach,
 }
 
 impl Settings {
@@ -261,6 +267,11 @@ impl Settings {
                 _ => bail!("expected `power` or `process`"),
             })?,
             secret_file: self.parse("store.secret_file", |text| Ok(PathBuf::from(text)))?,
+            is_strict: self.parse("store.strict", truth)?,
+            promotion_keeps_all: self.parse("store.promotion_keeps_all", truth)?,
+            replicas_to_wait: self.parse("store.replicas_to_wait", |text| {
+                text.parse().context("expected a number of replicas")
+            })?,
         })
     }
 
@@ -305,6 +316,7 @@ impl Settings {
             listen: self
                 .optional("control.listen", |text| text.parse().context("expected an address and a port"))?,
             token_file: self.parse("control.token_file", |text| Ok(PathBuf::from(text)))?,
+            reach: if self.parse("control.network", truth)? { Reach::Network } else { Reach::Loopback },
         })
     }
 
@@ -351,10 +363,12 @@ impl Settings {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.store()?;
         self.proxy()?;
-        if !self.get("gateway.upstream")?.text.is_empty() {
-            self.gateway()?;
+        // Whom it is in front of may be said when it starts; what its routes are stands in the file.
+        if self.get("gateway.upstream")?.text.is_empty() {
+            self.rules().map(drop)
+        } else {
+            self.gateway().map(drop)
         }
-        Ok(())
     }
 }
 

@@ -11,9 +11,9 @@ use crate::{failure::Failure, settings::StoreSettings};
 /// What an engine over an open store is made of.
 pub(crate) type OpenStore = Parts;
 
-/// Opens the store for writing; nobody else may have it open so.
-pub(crate) fn open(settings: &StoreSettings) -> Result<OpenStore, Failure> {
-    setup(settings).open().map_err(not_set_up)
+/// Opens the store for writing; nobody else may have a file open so.
+pub(crate) async fn open(settings: &StoreSettings) -> Result<OpenStore, Failure> {
+    setup(settings).open().await.map_err(not_set_up)
 }
 
 /// Opens the store for looking at it, beside whoever writes.
@@ -21,16 +21,20 @@ pub(crate) fn open_read_only(settings: &StoreSettings) -> Result<Sqlite, Failure
     setup(settings).open_read_only().map_err(not_set_up)?.ok_or_else(no_file)
 }
 
-fn setup(settings: &StoreSettings) -> Setup {
+/// How the store is set up, for what is done to it before it is opened.
+pub(crate) fn setup(settings: &StoreSettings) -> Setup {
     Setup {
         store: settings.url.clone(),
         secret_file: Some(settings.secret_file.clone()),
         durability: settings.durability,
+        strict: settings.is_strict,
+        promotion_keeps_all: settings.promotion_keeps_all,
+        replicas_to_wait: settings.replicas_to_wait,
         limits: Limits::default(),
     }
 }
 
-fn not_set_up(error: SetupError) -> Failure {
+pub(crate) fn not_set_up(error: SetupError) -> Failure {
     match error {
         SetupError::Secret(error) => Failure::usage(error),
         SetupError::Sqlite(error) => Failure::store(error),
@@ -42,17 +46,18 @@ fn not_set_up(error: SetupError) -> Failure {
 pub(crate) fn sqlite_path(settings: &StoreSettings) -> Result<PathBuf, Failure> {
     match &settings.url {
         StoreUrl::Sqlite(path) => Ok(path.clone()),
-        StoreUrl::Memory => Err(no_file()),
+        StoreUrl::Memory | StoreUrl::Database(_) => Err(no_file()),
     }
 }
 
 fn no_file() -> Failure {
     Failure::usage(anyhow::anyhow!(
-        "a memory store lives and dies with its server; there is no file to look at"
+        "a memory store lives and dies with its server; there is nothing to look at"
     ))
 }
 
-/// Where a running server of this store can be spoken to: a socket in a folder of its own, which only its user may enter.
+/// Where the running server of this store can be spoken to: a socket in a folder of its own, which only its user may enter. A database
+/// has many servers, and whoever wants to ask it opens it.
 pub(crate) fn control_socket(settings: &StoreSettings) -> Option<PathBuf> {
     match &settings.url {
         StoreUrl::Sqlite(path) => {
@@ -60,7 +65,7 @@ pub(crate) fn control_socket(settings: &StoreSettings) -> Option<PathBuf> {
             name.push(".control");
             Some(path.with_file_name(name).join("socket"))
         }
-        StoreUrl::Memory => None,
+        StoreUrl::Memory | StoreUrl::Database(_) => None,
     }
 }
 

@@ -5,7 +5,10 @@ use core::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::{key::Key, secret::Secret};
+use crate::{
+    key::Key,
+    secret::{Digest, Secret},
+};
 
 /// The customer of a shared instance; a single-tenant deployment has exactly one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,13 +61,12 @@ impl Actor {
     /// What audit events and listings show instead of the identity.
     #[must_use]
     pub fn tag(&self, secret: &Secret, tenant: &Tenant) -> ActorTag {
-        let digest = secret
-            .digest("actor-tag")
-            .field(tenant.as_str().as_bytes())
-            .field(self.source.as_bytes())
-            .field(&self.identity)
-            .finish();
-        ActorTag(Tag::of(&digest))
+        ActorTag(Tag::of(&self.within(tenant, secret.digest("actor-tag")).finish()))
+    }
+
+    /// Binds a digest to this actor of a tenant.
+    pub(crate) fn within(&self, tenant: &Tenant, digest: Digest) -> Digest {
+        digest.field(tenant.as_str().as_bytes()).field(self.source.as_bytes()).field(&self.identity)
     }
 }
 
@@ -102,11 +104,7 @@ impl LookupId {
     /// Derives the id of one key of one actor.
     #[must_use]
     pub fn of(secret: &Secret, tenant: &Tenant, actor: &Actor, scope: &Scope, key: &Key) -> Self {
-        let digest = secret
-            .digest("lookup-id")
-            .field(tenant.as_str().as_bytes())
-            .field(actor.source.as_bytes())
-            .field(&actor.identity);
+        let digest = actor.within(tenant, secret.digest("lookup-id"));
         let digest = match scope {
             Scope::Actor => digest.field(b"actor"),
             Scope::Route(template) => digest.field(b"route").field(template.as_bytes()),

@@ -37,6 +37,8 @@ pub use volatile::Volatile;
 
 pub(crate) use json::{Numbers, write};
 pub(crate) use parameter::parameters;
+pub(crate) use path::{Selector, single};
+pub(crate) use string::{escape, unescape};
 
 /// Hands on one length-prefixed field.
 pub(crate) fn field(bytes: &[u8], out: &mut dyn FnMut(&[u8])) {

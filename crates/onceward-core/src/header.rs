@@ -14,6 +14,8 @@ pub mod name {
     pub const INTENT_SHA256: &str = "intent-sha256";
     /// The state of the data that a write was decided upon (P2).
     pub const PRECONDITION_SNAPSHOT: &str = "precondition-snapshot";
+    /// The state of the data that an answer shows (P2).
+    pub const SNAPSHOT: &str = "snapshot";
     /// The fencing token that a guarded request runs under, for its origin (L2, L14).
     pub const ONCEWARD_EPOCH: &str = "onceward-epoch";
     /// The slug of a refusal's problem type, where the answer has no room for a problem.

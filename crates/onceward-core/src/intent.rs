@@ -10,6 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::actor::{Actor, Tenant};
 use crate::canonical::{BodyInvalid, Numbers, Volatile, write};
 use crate::secret::Secret;
 
@@ -74,8 +75,8 @@ impl IntentDigest {
     ///
     /// A bare digest of a guessable body could be confirmed by hashing guesses; this one only with the secret.
     #[must_use]
-    pub fn stored(&self, secret: &Secret, actor: &[u8]) -> [u8; 32] {
-        secret.digest("intent").field(actor).field(&self.0).finish()
+    pub fn stored(&self, secret: &Secret, tenant: &Tenant, actor: &Actor) -> StoredIntent {
+        StoredIntent(actor.within(tenant, secret.digest("intent")).field(&self.0).finish())
     }
 }
 
@@ -88,6 +89,18 @@ impl PartialEq for IntentDigest {
 impl fmt::Debug for IntentDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("IntentDigest(..)")
+    }
+}
+
+/// What is stored of an intent: two are equal where one actor meant the same.
+///
+/// It is shown as 64 hexadecimal digits, and says nothing without the deployment's secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredIntent([u8; 32]);
+
+impl fmt::Display for StoredIntent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -1,11 +1,14 @@
 //! The client's name for one logical action, and how it travels (K1, K2, K7).
 
+mod path;
+
 use alloc::{boxed::Box, vec::Vec};
 use core::{fmt, time::Duration};
 
 use sfv::{BareItem, Item, List, Parser};
 use zeroize::Zeroizing;
 
+pub use self::path::{KeyPath, KeyStep};
 use crate::time::Timestamp;
 
 /// The longest key in characters (K2); what Stripe and draft-ietf-httpapi-idempotency-key-header-07 implementations accept.

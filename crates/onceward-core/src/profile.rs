@@ -6,6 +6,7 @@
 
 mod acp;
 mod adcp;
+mod adcp_mcp;
 mod idempot_js;
 mod idemstep;
 mod ietf_07;
@@ -19,7 +20,7 @@ use core::time::Duration;
 
 use crate::{
     fingerprint::Equality,
-    key::{Carriers, KEY_SKEW_MAX, KeyInvalid, KeyRule},
+    key::{Carriers, KEY_SKEW_MAX, KeyInvalid, KeyPath, KeyRule},
     outcome::Policy,
     problem::Form,
     refusal::{Effect, Refusal},
@@ -33,8 +34,8 @@ pub struct Profile {
     pub name: &'static str,
     /// The fields that carry a key; none where only the body does.
     pub carriers: Carriers,
-    /// The member of a JSON body that carries one, as a name in its outermost object. A field and the member that disagree are refused.
-    pub body_member: Option<&'static str>,
+    /// The member of a JSON body that carries one. A field and the member that disagree are refused.
+    pub body_member: Option<KeyPath>,
     /// The field (lower-case) in which a key's time of issue travels as an HTTP date (RFC 9110, 5.6.7). Every request that carries a key
     /// is held against it by [`check_issue`], before anything is claimed.
     pub issue_field: Option<&'static str>,
@@ -150,7 +151,7 @@ impl Manner {
     #[must_use]
     pub const fn marks(&self, refusal: &Refusal) -> &'static [(&'static str, &'static str)] {
         match (refusal, refusal.effect()) {
-            (Refusal::KeyExpired, _) | (_, Effect::None) => self.refused,
+            (Refusal::KeyExpired { .. }, _) | (_, Effect::None) => self.refused,
             (_, Effect::Done | Effect::Unknown) => self.unsettled,
         }
     }
@@ -174,7 +175,7 @@ pub fn check_issue(issued: Option<Timestamp>, now: Timestamp, retention: Duratio
         return Err(Refusal::KeyInvalid(KeyInvalid::FromTheFuture));
     }
     if issued.after(retention) < now {
-        return Err(Refusal::KeyExpired);
+        return Err(Refusal::KeyExpired { effect: Effect::Unknown });
     }
     Ok(())
 }
@@ -188,6 +189,7 @@ impl Profile {
         "acp",
         "ucp",
         "adcp",
+        "adcp-mcp",
         "oasis",
         "paypal",
         "idemstep",
@@ -204,6 +206,7 @@ impl Profile {
             "acp" => Some(Self::acp()),
             "ucp" => Some(Self::ucp()),
             "adcp" => Some(Self::adcp()),
+            "adcp-mcp" => Some(Self::adcp_mcp()),
             "oasis" => Some(Self::oasis()),
             "paypal" => Some(Self::paypal()),
             "idemstep" => Some(Self::idemstep()),

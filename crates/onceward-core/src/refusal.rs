@@ -45,8 +45,11 @@ pub enum Refusal {
         /// The original status, where it was seen.
         status: Option<u16>,
     },
-    /// The answer was kept for its time (T2).
-    KeyExpired,
+    /// The answer was kept for its time (T2), or the key is older than anything that is remembered (K7).
+    KeyExpired {
+        /// Whether the effect is known to have happened: [`Effect::Unknown`] where nothing is remembered of the key.
+        effect: Effect,
+    },
     /// The key was cancelled (D5).
     Cancelled,
     /// Acknowledged records may have been lost since this key was issued (T5).
@@ -180,9 +183,7 @@ pub struct ProblemType {
 macro_rules! problem_types {
     ($($pattern:pat => $slug:literal, $status:literal, $title:literal, $retry:ident, $next:literal;)+) => {
         impl Refusal {
-            /// The problem type of this refusal.
-            #[must_use]
-            pub const fn problem_type(&self) -> ProblemType {
+            const fn listed_type(&self) -> ProblemType {
                 match self {
                     $($pattern => ProblemType {
                         slug: $slug,
@@ -223,7 +224,7 @@ problem_types! {
         "Do not submit again. Check whether the effect happened, then resolve it.";
     Self::OutcomeNotKept { .. } => "outcome-not-kept", 409, "This request was executed; its answer was not kept", Never,
         "Do not submit again. Look the result up at the site.";
-    Self::KeyExpired => "key-expired", 409, "This key was used long ago", NewKey,
+    Self::KeyExpired { .. } => "key-expired", 409, "The time of this key is over", NewKey,
         "Check whether the effect of then is what you want; use a new key for a new action.";
     Self::Cancelled => "cancelled", 409, "This request was cancelled", NewKey,
         "Use a new key if the action is wanted after all.";
@@ -258,6 +259,21 @@ problem_types! {
 }
 
 impl Refusal {
+    /// The problem type of this refusal.
+    #[must_use]
+    pub const fn problem_type(&self) -> ProblemType {
+        let listed = self.listed_type();
+        match self {
+            // Its type is of keys whose effect is known; nobody is told to try anew what may have happened.
+            Self::KeyExpired { effect: Effect::Unknown } => ProblemType {
+                retry: Retry::AfterResolution,
+                next_action: "Check whether the effect happened; use a new key only if it did not.",
+                ..listed
+            },
+            _ => listed,
+        }
+    }
+
     /// What may be assumed about the effect.
     #[must_use]
     pub const fn effect(&self) -> Effect {
@@ -265,8 +281,8 @@ impl Refusal {
             Self::OutcomeUnknown(_) | Self::RecordCorrupt | Self::HistoryLost | Self::InProgress { .. } => {
                 Effect::Unknown
             }
-            Self::OutcomeNotKept { .. } | Self::KeyExpired => Effect::Done,
-            Self::StoreUnavailable { effect, .. } => *effect,
+            Self::OutcomeNotKept { .. } => Effect::Done,
+            Self::KeyExpired { effect } | Self::StoreUnavailable { effect, .. } => *effect,
             Self::KeyInvalid(_)
             | Self::KeyMissing
             | Self::ActorUnknown
@@ -308,7 +324,7 @@ impl Refusal {
             Self::OutcomeUnknown(_) | Self::RecordCorrupt | Self::HistoryLost => Some(IntentStatus::Unknown),
             Self::StoreUnavailable { effect: Effect::Unknown, .. } => Some(IntentStatus::Unknown),
             Self::OutcomeNotKept { .. } => Some(IntentStatus::Replayed),
-            Self::KeyExpired | Self::IntentExpired => Some(IntentStatus::Expired),
+            Self::KeyExpired { .. } | Self::IntentExpired => Some(IntentStatus::Expired),
             Self::Cancelled => Some(IntentStatus::Cancelled),
             Self::KeyInvalid(_)
             | Self::KeyMissing
@@ -347,7 +363,7 @@ impl Refusal {
             | Self::BodyIncomplete
             | Self::KeyReused
             | Self::OutcomeNotKept { .. }
-            | Self::KeyExpired
+            | Self::KeyExpired { .. }
             | Self::Cancelled
             | Self::HistoryLost
             | Self::RecordCorrupt
@@ -373,7 +389,7 @@ impl Refusal {
                 Self::OutcomeUnknown(Doubt { reason, sent_at, told: Told::Repeat })
             }
             Denial::InProgress => Self::InProgress { retry_after },
-            Denial::Expired => Self::KeyExpired,
+            Denial::Expired => Self::KeyExpired { effect: Effect::Done },
             Denial::Cancelled => Self::Cancelled,
             // Nobody but a resolver asks for this, and it gets the denial itself.
             Denial::NotInDoubt => Self::InProgress { retry_after },
@@ -400,7 +416,10 @@ impl fmt::Display for Refusal {
             Self::OutcomeNotKept { status: None } => {
                 f.write_str("the effect is known to have happened; its answer was never seen")
             }
-            Self::KeyExpired => {
+            Self::KeyExpired { effect: Effect::Unknown } => {
+                f.write_str("the key is older than anything that is remembered; it may have been used")
+            }
+            Self::KeyExpired { .. } => {
                 f.write_str("the answer was kept for its time and is gone; it is not run again")
             }
             Self::Cancelled => f.write_str("its owner cancelled it before it ran"),

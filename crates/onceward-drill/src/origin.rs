@@ -14,7 +14,7 @@
 //! | any other `GET` | 200, never an effect |
 //!
 //! `x-drill` is a list of directives with `;` between: `hold`, and one of `status=N`, `not-consumed=N`, `consumed=N`, `gzip`,
-//! `binary`, `events`, `large`, `trailers`, `hop`, `panic`, `cut`. A call is counted when it begins, its effect when it took place:
+//! `binary`, `events`, `large`, `trailers`, `hop`, `result`, `panic`, `cut`. A call is counted when it begins, its effect when it took place:
 //! always but for 4xx and `not-consumed`.
 
 mod body;
@@ -297,6 +297,7 @@ impl Order<'_> {
                 set(response.headers_mut(), "x-hop", "1");
                 response
             }
+            Act::Result => self.result(),
             Act::Panic => fail(),
             Act::Cut => {
                 let half = Bytes::from(format!("{{\"id\":{},\"half", self.id));
@@ -357,6 +358,15 @@ impl Order<'_> {
         let content = written.and_then(|()| encoder.finish()).unwrap_or_default();
         let mut response = self.content("application/json", OriginBody::whole(content.into()));
         set(response.headers_mut(), "content-encoding", "gzip");
+        response
+    }
+
+    fn result(&self) -> Response<OriginBody> {
+        let call: serde_json::Value = serde_json::from_slice(self.request.body()).unwrap_or_default();
+        let result = json!({"content": [], "structuredContent": {"media_buy_id": self.id}});
+        let content = json!({"jsonrpc": "2.0", "id": call.get("id"), "result": result});
+        let mut response = self.content("application/json", OriginBody::whole(content.to_string().into()));
+        *response.status_mut() = StatusCode::OK;
         response
     }
 

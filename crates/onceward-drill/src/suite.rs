@@ -2,6 +2,7 @@
 
 mod acp;
 mod adcp;
+mod adcp_mcp;
 mod idempot_js;
 mod idemstep;
 mod ietf;
@@ -48,6 +49,7 @@ const SUITES: &[Suite] = &[
     acp::SUITE,
     ucp::SUITE,
     adcp::SUITE,
+    adcp_mcp::SUITE,
     oasis::SUITE,
     paypal::SUITE,
     idemstep::SUITE,

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -48,6 +51,8 @@ pub(crate) enum KeyForm {
     Bare,
     /// As a member of a JSON object.
     Member,
+    /// As an argument of a tool of the Model Context Protocol.
+    Argument,
 }
 
 /// Whose request it is.
@@ -65,6 +70,8 @@ pub(crate) struct Talk<'s> {
     sight: Sight,
     /// By which the reference origin counts this conversation's effects alone.
     run: String,
+    /// The id of the last JSON-RPC call: clients count them up, also from a call to its repeat.
+    call_id: AtomicU64,
     log: Mutex<Log>,
 }
 
@@ -79,7 +86,14 @@ struct Log {
 
 impl<'s> Talk<'s> {
     pub(crate) fn new(subject: &'s Subject, dialect: Dialect, sight: Sight) -> Self {
-        Self { subject, dialect, sight, run: random_uuid(), log: Mutex::default() }
+        Self {
+            subject,
+            dialect,
+            sight,
+            run: random_uuid(),
+            call_id: AtomicU64::new(0),
+            log: Mutex::default(),
+        }
     }
 
     /// A key that nobody used: a UUIDv4, which every contract accepts.
@@ -146,7 +160,13 @@ impl<'s> Talk<'s> {
             KeyForm::Quoted => ask.with(self.dialect.carrier, keyed_field(key)),
             KeyForm::Bare => ask.with(self.dialect.carrier, key),
             KeyForm::Member => ask.with_member(self.dialect.carrier, &key.into()),
+            KeyForm::Argument => self.call(ask).with_argument(self.dialect.carrier, &key.into()),
         }
+    }
+
+    /// A request as a call of a tool, which takes its body for the arguments.
+    pub(crate) fn call(&self, ask: Ask) -> Ask {
+        ask.calling(self.call_id.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Sends a request on a connection of its own.

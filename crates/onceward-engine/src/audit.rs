@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use onceward_core::{
     actor::{KeyTag, Label},
+    intent::StoredIntent,
     time::Timestamp,
 };
 use onceward_store::{AuditLog, StoredAudit};
@@ -22,7 +23,7 @@ const BATCH_EVENTS_MAX: usize = 512;
 /// How long the writer pauses after a failed append before it tries the same batch again.
 const APPEND_PAUSE: Duration = Duration::from_millis(200);
 
-/// Ids that tie a decision to the caller's own traces (A1).
+/// What ties a decision to what the caller said of its request (A1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     /// `X-Request-Id`.
@@ -31,6 +32,8 @@ pub struct Trace {
     pub run_id: Option<String>,
     /// The trace id of `traceparent` (W3C Trace Context).
     pub trace_id: Option<String>,
+    /// The digest of what it means, where it sent one (F5).
+    pub intent: Option<StoredIntent>,
 }
 
 /// One decision, as it is written to the log and exported as a JSON line.
@@ -59,6 +62,8 @@ pub(crate) struct AuditEvent<'a> {
     pub(crate) run_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) trace_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) intent: Option<String>,
 }
 
 impl<'a> AuditEvent<'a> {
@@ -79,6 +84,7 @@ impl<'a> AuditEvent<'a> {
             request_id: None,
             run_id: None,
             trace_id: None,
+            intent: None,
         }
     }
 
@@ -87,6 +93,7 @@ impl<'a> AuditEvent<'a> {
             request_id: trace.request_id.as_deref(),
             run_id: trace.run_id.as_deref(),
             trace_id: trace.trace_id.as_deref(),
+            intent: trace.intent.map(|intent| intent.to_string()),
             ..self
         }
     }

@@ -33,7 +33,7 @@ pub struct Call {
     pub policy: Arc<Policy>,
     /// What is asked, for a person: method, origin and path, no query.
     pub effect: String,
-    /// Ids of the caller's own traces.
+    /// What the caller says of its request, for the audit log.
     pub trace: Trace,
     /// What an unknown key without a time of issue means after history was lost (T5).
     pub undated: Undated,

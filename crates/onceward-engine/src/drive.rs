@@ -33,7 +33,8 @@ const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
 /// When a caller that was told `in-progress` may try again.
 const PROGRESS_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a waiting duplicate sleeps at the most before it looks again: an end in this process wakes it, one in another does not (W1).
+/// How long a waiting duplicate sleeps at the most before it looks again: an end in this process wakes it, and one in another where the store
+/// looks for that (W1).
 const WAIT_LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// How many fingerprint versions a call tries: one change of version is expected, a second in the middle of a call is not.
@@ -73,7 +74,9 @@ impl Drive {
         let mut sender = sender;
         let arrival = match self.call.key.check_issue(self.engine.now()) {
             Err(invalid) => Arrival::Refused(Refusal::KeyInvalid(invalid)),
-            Ok(()) if self.is_forgotten().await => Arrival::Refused(Refusal::KeyExpired),
+            Ok(()) if self.is_forgotten().await => {
+                Arrival::Refused(Refusal::KeyExpired { effect: Effect::Unknown })
+            }
             Ok(()) => {
                 self.engine.reached(Stage::Arriving);
                 self.arrive(&mut sender).await
@@ -145,7 +148,7 @@ impl Drive {
                 return in_progress;
             }
             let Some(waking) = waking else {
-                place = self.engine.0.waiters.enter(self.id);
+                place = self.engine.0.waiters.enter(self.id, self.label.actor);
                 if place.is_none() {
                     return in_progress;
                 }
@@ -155,6 +158,7 @@ impl Drive {
             let look_at = patience.min(Instant::now() + lease_left.min(WAIT_LOOK_MAX));
             tokio::select! {
                 _ = timeout_at(look_at, waking) => {}
+                () = self.engine.0.records.store.changed_elsewhere(self.id) => {}
                 () = self.engine.0.stop.cancelled() => return in_progress,
                 // Nobody is left to tell.
                 () = sender.closed() => return in_progress,

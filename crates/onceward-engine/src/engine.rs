@@ -109,8 +109,8 @@ impl Engine {
     /// When the store does not answer.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
         let Parts { store, audit_log, secret, clock, entropy, limits } = parts;
-        let Health { kind, tally, .. } = store.health().await?;
-        let telemetry = Arc::new(Telemetry::new(&tally));
+        let Health { kind, tally, link, .. } = store.health().await?;
+        let telemetry = Arc::new(Telemetry::new(&tally, link.as_ref()));
         let ended = CancellationToken::new();
         let (audit, writing) = AuditQueue::new(Arc::clone(&audit_log), Arc::clone(&telemetry), ended.clone());
         let records = Records::new(store, kind, Arc::clone(&telemetry), limits.store_time_max);
@@ -122,7 +122,11 @@ impl Engine {
             entropy,
             limits,
             probe: OnceLock::new(),
-            waiters: Waiters::new(limits.waiters_per_key_max, limits.waiters_max),
+            waiters: Waiters::new(
+                limits.waiters_per_key_max,
+                limits.waiters_per_actor_max,
+                limits.waiters_max,
+            ),
             telemetry,
             audit,
             audit_log,

@@ -32,4 +32,4 @@ pub use operator::{Finding, Resolved, state_name};
 pub use probe::{Probe, Stage};
 pub use seal::{OpenError, SealContext, Sealer};
 pub use self_test::SelfTestError;
-pub use telemetry::Telemetry;
+pub use telemetry::{Telemetry, UpstreamSeen};

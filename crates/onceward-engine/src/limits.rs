@@ -9,6 +9,8 @@ pub struct Limits {
     pub waiters_per_key_max: usize,
     /// Duplicates that may wait in all; past it 409 `in-progress` at once (W2).
     pub waiters_max: usize,
+    /// Of these, those of one actor, by default half; past it 409 `in-progress` at once, while others wait (W2).
+    pub waiters_per_actor_max: usize,
     /// Keyed requests under way at once; past it 503 `overloaded`.
     pub calls_max: usize,
     /// Of these, those of one actor, by default half; past it 503 `overloaded`, while others are served.
@@ -32,6 +34,7 @@ impl Default for Limits {
         Self {
             waiters_per_key_max: 64,
             waiters_max: 4_096,
+            waiters_per_actor_max: 2_048,
             calls_max: 16_384,
             calls_per_actor_max: 8_192,
             store_time_max: Duration::from_secs(5),

@@ -2,11 +2,11 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
-use onceward_store::Tally;
+use onceward_store::{Link, Tally};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, text},
     metrics::{
@@ -48,9 +48,27 @@ struct OperationLabels {
     store: &'static str,
 }
 
+/// Instances have numbers here: their addresses are no labels.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamLabel {
+    upstream: usize,
+}
+
+/// What a gateway knows of one instance of the service behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamSeen {
+    /// Whether it gets requests.
+    pub is_up: bool,
+    /// Requests that were handed to it, those that did not reach it among them.
+    pub requests: u64,
+    /// Of these, how many found no connection to it.
+    pub connect_failures: u64,
+}
+
 /// The counters of one engine, and the registry that writes them out.
 pub struct Telemetry {
     registry: Registry,
+    upstreams: Arc<Upstreams>,
     requests: Family<OutcomeLabel, Counter>,
     durations: Histogram,
     resolutions: Family<VerdictLabel, Counter>,
@@ -73,10 +91,11 @@ impl fmt::Debug for Telemetry {
 
 impl Telemetry {
     /// All at zero, but for what the store counts itself.
-    pub(crate) fn new(tally: &Arc<Tally>) -> Self {
+    pub(crate) fn new(tally: &Arc<Tally>, link: Option<&Arc<Link>>) -> Self {
         let store_histogram: fn() -> Histogram = || Histogram::new(STORE_SECONDS_BUCKETS);
         let mut telemetry = Self {
             registry: Registry::with_prefix("onceward"),
+            upstreams: Arc::default(),
             requests: Family::default(),
             durations: Histogram::new(SECONDS_BUCKETS),
             resolutions: Family::default(),
@@ -91,6 +110,10 @@ impl Telemetry {
             self_test_ok: Gauge::default(),
         };
         telemetry.register(tally);
+        telemetry.register_upstreams();
+        if let Some(link) = link {
+            telemetry.register_link(link);
+        }
         telemetry
     }
 
@@ -137,6 +160,78 @@ impl Telemetry {
             "1 when a replay was proven against this store at start",
             self.self_test_ok.clone(),
         );
+    }
+
+    /// What a store on a shared database counts of its way there.
+    fn register_link(&mut self, link: &Arc<Link>) {
+        let registry = &mut self.registry;
+        let count = |read| LinkCount(Arc::clone(link), read);
+        let gauge = |read| LinkGauge(Arc::clone(link), read);
+        registry.register(
+            "store_breaker_state",
+            "0: operations go to the database; 1: one does, as a probe; 2: none does",
+            gauge(|link| link.breaker() as u64),
+        );
+        registry.register(
+            "store_breaker_openings",
+            "Times that the database was given up on for a moment",
+            count(Link::breaker_openings),
+        );
+        registry.register(
+            "store_breaker_refusals",
+            "Database operations refused while it was given up on",
+            count(Link::refusals),
+        );
+        registry.register(
+            "store_repetitions",
+            "Database operations sent once more after a failure",
+            count(Link::repetitions),
+        );
+        registry.register(
+            "store_timeouts",
+            "Database operations without an answer in time",
+            count(Link::timeouts),
+        );
+        registry.register("store_exchanges", "Exchanges of rows with the database", count(Link::exchanges));
+        registry.register("store_swaps", "Rows changed or looked at by exchanges", count(Link::swaps));
+        registry.register("store_swaps_queued", "Swaps that wait or are under way now", gauge(Link::queued));
+        registry.register(
+            "store_clock_steps",
+            "Steps of the database server's clock that this process undid",
+            count(Link::clock_steps),
+        );
+    }
+
+    /// What a gateway knows of its instances, as it is when somebody asks.
+    fn register_upstreams(&mut self) {
+        let registry = &mut self.registry;
+        let count = |read| UpstreamCount(Arc::clone(&self.upstreams), read);
+        registry.register(
+            "upstream_up",
+            "1 for an instance of the service that gets requests, else 0",
+            UpstreamUp(Arc::clone(&self.upstreams)),
+        );
+        registry.register(
+            "upstream_requests",
+            "Requests handed to an instance of the service",
+            count(|seen| seen.requests),
+        );
+        registry.register(
+            "upstream_connect_failures",
+            "Requests that found no connection to their instance",
+            count(|seen| seen.connect_failures),
+        );
+    }
+
+    /// Shows among the metrics what `look` says of a gateway's instances, always in the same order.
+    pub fn watch_upstreams(&self, look: impl Fn() -> Vec<UpstreamSeen> + Send + Sync + 'static) {
+        self.upstreams.looks.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(look));
+    }
+
+    /// What is known now of the instances behind this engine's gateway; empty where it has none.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<UpstreamSeen> {
+        self.upstreams.seen()
     }
 
     /// All metrics in OpenMetrics text.
@@ -255,5 +350,101 @@ impl EncodeMetric for LeasesLapsed {
 
     fn metric_type(&self) -> MetricType {
         MetricType::Counter
+    }
+}
+
+/// A number of the way to the database that only rises.
+#[derive(Debug)]
+struct LinkCount(Arc<Link>, fn(&Link) -> u64);
+
+impl EncodeMetric for LinkCount {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
+        let Self(link, read) = self;
+        ConstCounter::new(read(link)).encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+}
+
+/// A number of the way to the database as it is now.
+#[derive(Debug)]
+struct LinkGauge(Arc<Link>, fn(&Link) -> u64);
+
+impl EncodeMetric for LinkGauge {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
+        let Self(link, read) = self;
+        ConstGauge::new(read(link)).encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+}
+
+/// Where to look for the instances behind each gateway of the engine.
+#[derive(Default)]
+struct Upstreams {
+    looks: RwLock<Vec<Look>>,
+}
+
+type Look = Box<dyn Fn() -> Vec<UpstreamSeen> + Send + Sync>;
+
+impl Upstreams {
+    fn seen(&self) -> Vec<UpstreamSeen> {
+        self.looks.read().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|look| look()).collect()
+    }
+
+    /// The instances with their labels: in the order of the configuration, from 1.
+    fn labelled(&self) -> impl Iterator<Item = (UpstreamLabel, UpstreamSeen)> {
+        (1..).map(|upstream| UpstreamLabel { upstream }).zip(self.seen())
+    }
+}
+
+impl fmt::Debug for Upstreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Upstreams(..)")
+    }
+}
+
+/// A number of each instance that only rises.
+#[derive(Debug)]
+struct UpstreamCount(Arc<Upstreams>, fn(&UpstreamSeen) -> u64);
+
+impl EncodeMetric for UpstreamCount {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let Self(upstreams, read) = self;
+        upstreams.labelled().try_for_each(|(label, seen)| {
+            ConstCounter::new(read(&seen)).encode(encoder.encode_family(&label)?)
+        })
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.seen().is_empty()
+    }
+}
+
+/// Whether each instance gets requests.
+#[derive(Debug)]
+struct UpstreamUp(Arc<Upstreams>);
+
+impl EncodeMetric for UpstreamUp {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        self.0.labelled().try_for_each(|(label, seen)| {
+            ConstGauge::new(i64::from(seen.is_up)).encode(encoder.encode_family(&label)?)
+        })
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.seen().is_empty()
     }
 }

@@ -8,6 +8,7 @@ mod answer;
 mod balance;
 mod certificate;
 mod check;
+mod direct;
 mod forwarded;
 mod health;
 mod lent;
@@ -28,7 +29,9 @@ use http_body_util::BodyExt;
 use onceward_engine::Engine;
 use onceward_tower::{Once, OnceLayer, Rules, Surface};
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
@@ -45,13 +48,14 @@ use self::rules::{AtGateway, Suspicion};
 pub use self::trusted::{Network, NetworkError, TrustedProxies};
 use crate::limits::Limits;
 use crate::pages::page;
-use crate::server::{ConnectionInfo, Exchange, ProxyBody, Report, RequestBody, Server};
+use crate::server::{ConnectionInfo, Exchange, Left, PlainClient, ProxyBody, Report, RequestBody, Server};
 use crate::session::Session;
 use crate::target::Target;
 use crate::upstream::{
     OwnAddresses, PrivateTargets, Roots, Tunnel, Upstream, UpstreamConfig, UpstreamConfigError,
     UpstreamLimits,
 };
+use crate::workers::Workers;
 
 /// What a [`Gateway`] is made from.
 #[derive(Clone, Debug)]
@@ -115,10 +119,11 @@ pub struct Gateway<R> {
     certificate: Option<Arc<Certificate>>,
     limits: Limits,
     tls: Option<Arc<ServerConfig>>,
+    workers: Option<Arc<Workers>>,
 }
 
 impl<R: Rules> Gateway<R> {
-    /// A gateway under these rules, listening nowhere yet.
+    /// A gateway under these rules, listening nowhere yet. What it sees of its instances is among the engine's metrics.
     ///
     /// # Errors
     /// When there is no upstream, or no trust or TLS to be had.
@@ -142,17 +147,30 @@ impl<R: Rules> Gateway<R> {
             ..UpstreamConfig::default()
         })?;
         let balance = Balance::new(config.upstreams);
+        let instances = balance.instances().to_vec();
+        engine.telemetry().watch_upstreams(move || {
+            let now = Instant::now();
+            instances.iter().map(|instance| instance.seen(now)).collect()
+        });
         let origins = Origins::new(upstream, balance, config.upstream_host, config.times);
-        let once = OnceLayer::new(engine, AtGateway(rules), surface).layer(origins.clone());
+        let rules = AtGateway(rules);
+        let once = OnceLayer::new(engine, rules.clone(), surface).layer(origins.clone());
         let tls = config.certificate.as_ref().map(Certificate::server_config).transpose()?;
         let trusted_proxies = Arc::new(config.trusted_proxies);
         Ok(Self {
-            exchange: GatewayExchange { once, origins, trusted_proxies },
+            exchange: GatewayExchange { once, rules, origins, trusted_proxies },
             health: config.health,
             certificate: config.certificate,
             limits: config.limits,
             tls,
+            workers: None,
         })
+    }
+
+    /// Serves connections on these threads; see [`Server::on`].
+    #[must_use]
+    pub fn on(self, workers: Arc<Workers>) -> Self {
+        Self { workers: Some(workers), ..self }
     }
 
     /// Serves a listener until `shutdown` is cancelled; see [`Server::run`].
@@ -164,6 +182,10 @@ impl<R: Rules> Gateway<R> {
     /// When the listener has no address.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<Report> {
         let server = Server::for_origin(self.limits, self.tls.clone());
+        let server = match self.workers {
+            Some(workers) => server.on(workers),
+            None => server,
+        };
         let origins = self.exchange.origins.clone();
         let serving = server.run(listener, Session::new(""), self.exchange, shutdown);
         let checking = async {
@@ -196,6 +218,7 @@ impl<R> fmt::Debug for Gateway<R> {
 #[derive(Clone)]
 struct GatewayExchange<R> {
     once: Once<Origins, AtGateway<R>>,
+    rules: AtGateway<R>,
     origins: Origins,
     trusted_proxies: Arc<TrustedProxies>,
 }
@@ -222,6 +245,13 @@ impl<R: Rules> Exchange for GatewayExchange<R> {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    async fn answer_plain<I>(&self, client: &mut PlainClient<I>) -> Left
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin,
+    {
+        self.pass_plain(client).await
     }
 
     /// The server refuses a `CONNECT` by its head.

@@ -6,14 +6,16 @@
 
 pub(crate) mod activity;
 mod address;
+mod alarm;
 mod body;
-mod chunks;
+pub(crate) mod chunks;
 pub(crate) mod copy;
 mod gate;
 mod head;
 mod hop;
 pub(crate) mod line;
 pub(crate) mod listener;
+mod plain;
 mod rare;
 pub(crate) mod rewind;
 pub(crate) mod serve;
@@ -39,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::body::{BodyError, BoxError, ProxyBody, RequestBody};
 pub use self::head::HeadFault;
 use self::listener::Listener;
+pub use self::plain::{Left, Next, PlainClient, PlainRequest};
 pub use self::tasks::Report;
 use crate::intercept::Interception;
 use crate::leaf::Leaves;
@@ -63,6 +66,15 @@ pub trait Exchange: Clone + Send + Sync + 'static {
     /// Answers a request. There is always an answer: a browser sends a POST again whose connection closes without one.
     /// Save for 101, an answer carries no fields of another connection, such as `Transfer-Encoding`.
     fn call(&self, request: Request<RequestBody>) -> impl Future<Output = Response<ProxyBody>> + Send;
+
+    /// Answers the plain requests that a client's connection begins with, if it can do so with less work; see
+    /// [`PlainClient`]. What is left on the connection then goes to [`call`](Self::call).
+    fn answer_plain<I>(&self, _client: &mut PlainClient<I>) -> impl Future<Output = Left> + Send
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin,
+    {
+        std::future::ready(Left::More)
+    }
 
     /// Connects to the target of a tunnel whose bytes pass unseen.
     ///

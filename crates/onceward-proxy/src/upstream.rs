@@ -36,6 +36,7 @@ mod head;
 mod limits;
 mod link;
 mod once;
+mod plain;
 mod pool;
 mod session;
 mod tls;
@@ -48,12 +49,14 @@ pub use dial::DialError;
 pub use evidence::{Evidence, Unknown, Untouched};
 pub use filter::{OwnAddresses, PrivateTargets};
 pub use limits::UpstreamLimits;
+pub(crate) use plain::{Answer, Body as PlainBody, PlainLink, Unreadable};
 pub use tls::{Roots, RootsError, read_roots};
 pub use tunnel::Tunnel;
 pub use wire::Protocol;
 
 use body::Held;
-use dial::{BoxError, Dialer, Form, Origin};
+pub(crate) use dial::Origin;
+use dial::{BoxError, Dialer, Form};
 use filter::TargetFilter;
 use head::BodyLength;
 use link::{Failed, Link, SentBody};
@@ -107,6 +110,16 @@ pub struct Unanswered {
 }
 
 impl Unanswered {
+    /// Nobody can tell what became of a request.
+    pub(crate) fn unknown(reason: Unknown, source: impl Into<BoxError>) -> Self {
+        Self { evidence: Evidence::Unknown(reason), source: source.into() }
+    }
+
+    /// Nothing was written.
+    pub(crate) fn unwritten(source: impl Into<BoxError>) -> Self {
+        Self::untouched(Untouched::NothingWritten, source)
+    }
+
     fn untouched(proof: Untouched, source: impl Into<BoxError>) -> Self {
         Self { evidence: Evidence::Untouched(proof), source: source.into() }
     }
@@ -230,6 +243,31 @@ impl Upstream {
     pub async fn tunnel(&self, target: &Target) -> Result<Tunnel, DialError> {
         let (io, remote, _) = self.0.dialer.reach(target, None).await?;
         Ok(Tunnel::new(io, remote))
+    }
+
+    /// A connection to an origin that is known to speak HTTP/1.1 without TLS, for a plain request.
+    ///
+    /// # Errors
+    /// [`DialError`] with the step that failed.
+    pub(crate) async fn plain(&self, origin: &Origin, now: Instant) -> Result<PlainLink, DialError> {
+        match self.0.pools.here().take_plain(origin, now) {
+            Some(link) => Ok(link),
+            None => Box::pin(self.dial_plain(origin)).await,
+        }
+    }
+
+    /// A connection of the same kind that nothing was sent on.
+    ///
+    /// # Errors
+    /// [`DialError`] with the step that failed.
+    pub(crate) async fn dial_plain(&self, origin: &Origin) -> Result<PlainLink, DialError> {
+        let (io, _, _) = self.0.dialer.reach(&origin.target, None).await?;
+        Ok(PlainLink::new(io))
+    }
+
+    /// Takes such a connection back whose exchange was seen to its end.
+    pub(crate) fn keep_plain(&self, origin: &Origin, link: PlainLink) {
+        self.0.pools.here().keep_plain(origin, link);
     }
 
     async fn fresh_permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Unanswered> {

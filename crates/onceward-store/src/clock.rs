@@ -43,11 +43,14 @@ impl Clock for SystemClock {
 
 /// A point on the counter of the time since the system started.
 #[derive(Clone, Copy, Debug)]
-struct Uptime(#[cfg(target_os = "linux")] Duration, #[cfg(not(target_os = "linux"))] std::time::Instant);
+pub(crate) struct Uptime(
+    #[cfg(target_os = "linux")] Duration,
+    #[cfg(not(target_os = "linux"))] std::time::Instant,
+);
 
 #[cfg(target_os = "linux")]
 impl Uptime {
-    fn now() -> Self {
+    pub(crate) fn now() -> Self {
         // CLOCK_BOOTTIME (clock_gettime(2)): monotonic, suspension included.
         let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let seconds = u64::try_from(uptime.tv_sec).unwrap_or_default();
@@ -55,18 +58,18 @@ impl Uptime {
         Self(Duration::new(seconds, nanoseconds))
     }
 
-    fn elapsed(self) -> Duration {
+    pub(crate) fn elapsed(self) -> Duration {
         Self::now().0.saturating_sub(self.0)
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 impl Uptime {
-    fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self(std::time::Instant::now())
     }
 
-    fn elapsed(self) -> Duration {
+    pub(crate) fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
 }

@@ -1,7 +1,75 @@
 //! What every store has to pass: one case for each promise, and random histories against an independent model.
 //!
-//! A store's tests describe it once, as a [`Subject`], and let [`conformance_suite!`](crate::conformance_suite) make a test of each
-//! case. Cases move the subject's clock by hand and expect nothing of any other time.
+//! # For a store of your own
+//! The suite is for whoever implements [`Store`] and [`AuditLog`], in this repository or not:
+//!
+//! 1. Depend on this crate twice, the second time with its feature `conformance` among the `[dev-dependencies]`, and on `tokio` with
+//!    `macros` and `rt-multi-thread`.
+//! 2. Describe the store once, as a [`Subject`]: how it is made, fresh and empty, on a [`ManualClock`]; what its process's death leaves of it;
+//!    what it puts outside of its memory; and how one of its records is damaged. What it has to be told is what the cases cannot know.
+//! 3. Let [`conformance_suite!`](crate::conformance_suite) make a test of each case.
+//!
+//! Each test gets a subject of its own, so cases may run beside each other; where they share a server, each subject needs a database or
+//! a prefix of its own. Cases move the clock by hand, expect nothing of any other time, and run on a runtime with several threads.
+//!
+//! A case is one promise under the id that the [protocol](https://github.com/onceward/onceward/blob/main/docs/protocol.md) gives it, and says
+//! by its name what must be so. `random_histories_agree_with_the_model` plays what no case thought of: a failing history is shrunk, and
+//! printed with its seed. What the suite cannot show is what the store promises of power cuts, of its network and of its own server's fail-over: those
+//! need the real thing, killed. [`Faulty`](crate::Faulty) helps where the store is *used*.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use onceward_core::{actor::LookupId, time::Timestamp};
+//! use onceward_store::{
+//!     AuditLog, ManualClock, Memory, MemoryLimits, Store,
+//!     conformance::{Damage, STARTED_MS, Subject, Survival},
+//! };
+//!
+//! // The store under test; here the one that this crate has in memory.
+//! struct Mine {
+//!     store: Arc<Memory>,
+//!     clock: Arc<ManualClock>,
+//! }
+//!
+//! fn empty(clock: &Arc<ManualClock>) -> Arc<Memory> {
+//!     Arc::new(Memory::new(MemoryLimits::default(), clock.clone()))
+//! }
+//!
+//! async fn subject() -> Mine {
+//!     let clock = Arc::new(ManualClock::standing_at(Timestamp::from_ms(STARTED_MS)));
+//!     Mine { store: empty(&clock), clock }
+//! }
+//!
+//! impl Subject for Mine {
+//!     fn store(&self) -> Arc<dyn Store> {
+//!         self.store.clone()
+//!     }
+//!
+//!     fn audit(&self) -> Arc<dyn AuditLog> {
+//!         self.store.clone()
+//!     }
+//!
+//!     fn clock(&self) -> Arc<ManualClock> {
+//!         self.clock.clone()
+//!     }
+//!
+//!     async fn crash(&mut self) -> Survival {
+//!         self.store = empty(&self.clock);
+//!         Survival::Nothing
+//!     }
+//!
+//!     fn bytes(&self) -> Vec<u8> {
+//!         Vec::new()
+//!     }
+//!
+//!     async fn damage(&mut self, _id: LookupId) -> Damage {
+//!         Damage::Impossible
+//!     }
+//! }
+//!
+//! onceward_store::conformance_suite!(subject);
+//! ```
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -38,13 +106,14 @@ pub trait Subject: Send + Sync + 'static {
     /// The clock that it was made with, standing at [`STARTED_MS`] or later.
     fn clock(&self) -> Arc<ManualClock>;
 
-    /// Ends the store as the death of its process would, and starts another one on what that left behind.
+    /// Ends the store as the death of its process would, and starts another one on what that left behind. Nothing is closed, released or told
+    /// to anybody first, and the clock stands where it stood.
     fn crash(&mut self) -> impl Future<Output = Survival> + Send;
 
     /// Everything that it has put outside of its memory so far; nothing where it keeps no such thing.
     fn bytes(&self) -> Vec<u8>;
 
-    /// Flips one bit of a record's stored form.
+    /// Flips one bit of a record's stored form, behind the store's back.
     fn damage(&mut self, id: LookupId) -> impl Future<Output = Damage> + Send;
 }
 
@@ -54,8 +123,11 @@ pub const STARTED_MS: u64 = 1_700_000_000_000;
 /// What a crash leaves of acknowledged records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Survival {
-    /// All of them.
+    /// All of them, and what the dead process had claimed is in doubt at once (L10): nobody else can hold it.
     Records,
+    /// All of them. What the dead process had claimed stays claimed until its lease has lapsed (L4): the store serves several
+    /// processes, and cannot tell a dead one from a slow one.
+    Leases,
     /// None, and the history barrier says so (T5).
     Nothing,
 }
@@ -69,13 +141,8 @@ pub enum Damage {
     Impossible,
 }
 
-/// Makes a `#[tokio::test]` of each case, for the subject that an `async fn` without arguments makes.
-///
-/// ```text
-/// mod suite {
-///     onceward_store::conformance_suite!(super::subject);
-/// }
-/// ```
+/// Makes a `#[tokio::test]` of each case, for the subject that an `async fn` without arguments makes. The tests stand where the macro is
+/// used: a module of its own keeps those of two subjects apart. See [`conformance`](crate::conformance).
 #[macro_export]
 macro_rules! conformance_suite {
     ($subject:path) => {

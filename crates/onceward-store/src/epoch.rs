@@ -1,5 +1,8 @@
 //! Where epochs come from (L14).
 
+#[cfg(feature = "shared")]
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use onceward_core::{record::Epoch, time::Timestamp};
 
 /// Epochs that a store takes at once; beyond it the next block starts.
@@ -43,9 +46,42 @@ impl Epochs {
     }
 }
 
+/// Gives out the epochs of one process among many on one store, each higher than all before it here, and none below the clock.
+///
+/// Two processes may give the same one, but never to the same key: a row that is there raises what is granted on it above its own
+/// ([`Record::on`](onceward_core::record::Record::on)), and a row that is gone was granted its epoch at an earlier second of the clock
+/// that they share. That holds while no process grants a million claims a second for longer than a key is remembered.
+#[cfg(feature = "shared")]
+#[derive(Debug, Default)]
+pub(crate) struct ClockedEpochs(AtomicU64);
+
+#[cfg(feature = "shared")]
+impl ClockedEpochs {
+    pub(crate) fn grant(&self, now: Timestamp) -> Epoch {
+        let clocked = (now.as_ms() / 1000) << BLOCK_BITS;
+        let mut last = self.0.load(Ordering::Relaxed);
+        loop {
+            let next = clocked.max(last.saturating_add(1));
+            match self.0.compare_exchange_weak(last, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Epoch(next),
+                Err(other) => last = other,
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // covers: L14
+    #[cfg(feature = "shared")]
+    #[test]
+    fn clocked_epochs_rise_within_a_second_and_with_the_clock() {
+        let epochs = ClockedEpochs::default();
+        let grants = [3_000, 3_999, 4_000, 0].map(|ms| epochs.grant(Timestamp::from_ms(ms)).0);
+        assert_eq!(grants, [3 << 20, (3 << 20) + 1, 4 << 20, (4 << 20) + 1]);
+    }
 
     // covers: L14
     #[test]

@@ -17,8 +17,8 @@ use onceward_core::{
 };
 
 use crate::port::{
-    AuditCursor, AuditLog, Claim, EntryFilter, Health, Page, PageCursor, Reply, Resolution, Settle, Store,
-    StoreError, StoreFuture, Stored, StoredAudit, Swept,
+    AuditCursor, AuditLog, ChangeFuture, Claim, EntryFilter, Health, Page, PageCursor, Reply, Resolution,
+    Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
 };
 
 /// What goes wrong with one operation.
@@ -61,7 +61,7 @@ impl Faults {
         Self(Plan::Seeded { state: seed, per_mille, late })
     }
 
-    fn next(&mut self) -> Fault {
+    pub(crate) fn next(&mut self) -> Fault {
         match &mut self.0 {
             Plan::Scripted(faults) => faults.pop_front().unwrap_or(Fault::None),
             Plan::Seeded { state, per_mille, late } => {
@@ -81,7 +81,7 @@ impl Faults {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
-fn split_mix(state: &mut u64) -> u64 {
+pub(crate) fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -191,6 +191,11 @@ impl<S: Store> Store for Faulty<S> {
 
     fn health(&self) -> StoreFuture<'_, Health> {
         Box::pin(self.with_fault(move || self.inner.health()))
+    }
+
+    /// Without faults: it promises nothing that one could break.
+    fn changed_elsewhere(&self, id: LookupId) -> ChangeFuture<'_> {
+        self.inner.changed_elsewhere(id)
     }
 }
 

@@ -6,19 +6,30 @@
 //!
 //! - [`Memory`]: sharded and bounded; forgets at a restart, and says so by its history barrier.
 //! - [`Sqlite`] (feature `sqlite`): one file, group commit.
+//! - `Shared` (features `postgres`, `mysql`, `redis`): a database that many processes share.
+//! - `Table` (features `conformance` and `shared`): such a database in memory, with faults by plan.
 //! - [`Faulty`] (feature `conformance`): any store, with faults by plan, for the tests of those who use stores.
 //! - [`conformance`] (feature `conformance`): what every store has to pass; a new store starts there.
 
 mod clock;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "shared", feature = "sqlite"))]
 mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod epoch;
 #[cfg(feature = "conformance")]
 mod faulty;
+mod link;
 mod memory;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod port;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "shared")]
+mod shared;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod step;
@@ -29,11 +40,23 @@ pub use clock::ManualClock;
 pub use clock::SystemClock;
 #[cfg(feature = "conformance")]
 pub use faulty::{Fault, Faults, Faulty};
+pub use link::{BreakerState, Link};
 pub use memory::{Memory, MemoryLimits};
+#[cfg(feature = "mysql")]
+pub use mysql::{MysqlError, MysqlOptions};
 pub use port::{
-    AuditCursor, AuditLog, Claim, Clock, Entry, EntryFilter, Health, Page, PageCursor, Reply, Resolution,
-    ResolutionChange, Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept, Undated,
+    AuditCursor, AuditLog, ChangeFuture, Claim, Clock, Entry, EntryFilter, Health, Page, PageCursor, Reply,
+    Resolution, ResolutionChange, Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
+    Undated,
 };
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresError, PostgresOptions, Promotion};
+#[cfg(feature = "redis")]
+pub use redis::{RedisConnectError, RedisDurability, RedisOptions, UnreadSettings};
+#[cfg(feature = "shared")]
+pub use shared::Shared;
+#[cfg(all(feature = "conformance", feature = "shared"))]
+pub use shared::{Cut, Replica, Table, TableOptions};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, OpenError, Sqlite, SqliteOptions, Stats, VerifyReport};
 pub use tally::Tally;

@@ -297,6 +297,7 @@ impl Memory {
             bytes: self.bytes.load(Ordering::Relaxed),
             history_barrier: Some(self.barrier),
             tally: Arc::clone(&self.tally),
+            link: None,
         })
     }
 }

@@ -9,10 +9,13 @@ use onceward_core::{
     time::Timestamp,
 };
 
-use crate::tally::Tally;
+use crate::{link::Link, tally::Tally};
 
 /// What a store's operation returns; boxed so that a deployment can choose its store at run time.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Ends when there may be something to see; boxed for the same reason.
+pub type ChangeFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Remembers effects.
 ///
@@ -62,6 +65,17 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// A round trip that proves the store can be written to, and what it says of itself.
     fn health(&self) -> StoreFuture<'_, Health>;
+
+    /// Ends when the record is seen not to be a live claim any more, whoever ended it; a store that serves several processes looks
+    /// every few milliseconds for as long as somebody waits (W1). It says no more than that it is worth asking again.
+    ///
+    /// Pending for ever where a store serves one process, whose own ends wake its waiters.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the looking, and nothing else.
+    fn changed_elsewhere(&self, _id: LookupId) -> ChangeFuture<'_> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// Where audit events go, beside the records and as durable as they are.
@@ -247,7 +261,8 @@ pub struct Swept {
 pub struct Health {
     /// The store's kind: `memory`, `sqlite` …
     pub kind: &'static str,
-    /// What survives an acknowledged operation: `nothing`, `process` or `power`.
+    /// What survives an acknowledged operation: `nothing`, `process` or `power`; a shared store names what its
+    /// database promises.
     pub durability: &'static str,
     /// Records held, by state: absent, claimed, done, in doubt, tombstone.
     pub records: [u64; 5],
@@ -257,6 +272,8 @@ pub struct Health {
     pub history_barrier: Option<Timestamp>,
     /// What becomes of claims: it goes on counting, so that metrics are read without asking the store.
     pub tally: Arc<Tally>,
+    /// How the way to the database fares, where there is one: it goes on counting like the tally.
+    pub link: Option<Arc<Link>>,
 }
 
 /// One line of the audit log.

@@ -265,6 +265,7 @@ impl Store for Sqlite {
                 bytes: self.place.bytes(),
                 history_barrier,
                 tally: Arc::clone(&self.tally),
+                link: None,
             })
         })
     }

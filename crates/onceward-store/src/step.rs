@@ -1,8 +1,10 @@
 //! From an operation of the port to one event of the record machine, alike in every store.
 
+#[cfg(any(feature = "shared", feature = "sqlite"))]
+use onceward_core::actor::Label;
 use onceward_core::{
     actor::{ActorTag, KeyTag},
-    record::{Attempt, Decision, DoubtReason, Epoch, Event, Record, State},
+    record::{AfterRetention, Attempt, Decision, DoubtReason, Epoch, Event, Record, State, TombstoneKind},
     time::Timestamp,
 };
 
@@ -18,9 +20,10 @@ impl Claim {
         }
     }
 
-    /// Whether this claim of an unknown key may be the retry of one that was forgotten by mishap (T5).
+    /// Whether this claim may be the retry of one that was forgotten by mishap (T5).
     ///
-    /// `known` is what the store holds under the key: a record that time has emptied counts as none, whether the sweep came by or not.
+    /// `known` is what the store holds under the key: a record that time has emptied counts as none, whether the sweep came by or not. So
+    /// does one that would run anew and has not changed since the barrier: what came after it may be what was lost.
     pub(crate) fn lost_behind(
         &self,
         barrier: Option<Timestamp>,
@@ -28,12 +31,29 @@ impl Claim {
         now: Timestamp,
     ) -> Option<Reply> {
         let barrier = barrier?;
-        let forgotten = known.is_none_or(|record| record.clone().on(Event::Swept, now).0.is_blank());
+        let forgotten = known.is_none_or(|record| {
+            let (record, _) = record.clone().on(Event::Swept, now);
+            record.is_blank() || (self.runs_anew(&record) && record.since < barrier)
+        });
         let suspect = match self.issued_at {
             Some(issued_at) => issued_at < barrier,
             None => self.undated == Undated::Refuse,
         };
         (forgotten && suspect).then_some(Reply::HistoryLost { barrier })
+    }
+
+    /// Whether this claim of a known key is granted although nothing says that it is safe to run again.
+    pub(crate) fn runs_anew(&self, known: &Record) -> bool {
+        match known.state {
+            State::Absent => true,
+            State::Tombstone { kind: TombstoneKind::Expired, .. } => {
+                self.terms.after_retention == AfterRetention::Execute
+            }
+            State::Claimed { .. }
+            | State::Done { .. }
+            | State::InDoubt { .. }
+            | State::Tombstone { kind: TombstoneKind::Cancelled, .. } => false,
+        }
     }
 }
 
@@ -131,6 +151,70 @@ impl Held {
             State::Claimed { attempt, .. } if attempt != self.attempt => Some(Loss::TakenOver),
             State::Absent | State::Claimed { .. } | State::Done { .. } | State::Tombstone { .. } => None,
         }
+    }
+}
+
+/// What one event makes of what is stored under a key, for stores that write rows.
+#[cfg(any(feature = "shared", feature = "sqlite"))]
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) reply: Reply,
+    pub(crate) change: Change,
+    pub(crate) before: Option<Kind>,
+    pub(crate) after: Option<Kind>,
+    /// The claim that it ends so, to be counted once the step stands.
+    pub(crate) lost: Option<Loss>,
+}
+
+/// What a step writes.
+#[cfg(any(feature = "shared", feature = "sqlite"))]
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one operation, and most operations write")]
+pub(crate) enum Change {
+    /// Nothing: what is stored says it already.
+    Keep,
+    /// The row goes.
+    Forget,
+    /// This is the row.
+    Put(Record, Label),
+}
+
+#[cfg(any(feature = "shared", feature = "sqlite"))]
+impl Step {
+    /// Runs one event on what was found. `label` is what a record made by this event shows, and what a new attempt is about.
+    pub(crate) fn of(
+        found: Option<(Record, Label)>,
+        event: Event,
+        label: Option<&Label>,
+        now: Timestamp,
+    ) -> Self {
+        let (before, kept) = match found {
+            Some((record, label)) => (record, Some(label)),
+            None => (Record::absent(), None),
+        };
+        let (record, decision) = before.clone().on(event, now);
+        let executes = matches!(decision, Decision::Execute(_));
+        let reply = Reply::decided(decision, &record, now);
+        let kind_before = kept.is_some().then(|| Kind::of(&before.state));
+        let kind_after = (!record.is_blank()).then(|| Kind::of(&record.state));
+        if record == before {
+            return Self { reply, change: Change::Keep, before: kind_before, after: kind_after, lost: None };
+        }
+        let lost = Held::of(&before).and_then(|held| held.lost(&record, now));
+        let change = match (kept, label) {
+            (Some(_), _) if record.is_blank() => Change::Forget,
+            (Some(mut kept), label) => {
+                // The tags belong to the id; what a new attempt is about may be worded anew.
+                if let (true, Some(label)) = (executes, label) {
+                    kept.effect.clone_from(&label.effect);
+                }
+                Change::Put(record, kept)
+            }
+            (None, Some(label)) => Change::Put(record, label.clone()),
+            // An event that makes no record came out with one: nothing to show it under, and nothing that needs it.
+            (None, None) => Change::Keep,
+        };
+        Self { reply, change, before: kind_before, after: kind_after, lost }
     }
 }
 

@@ -56,7 +56,7 @@ impl Tally {
     }
 
     /// For stores that know how many there are.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "shared", feature = "sqlite"))]
     pub(crate) fn set_in_doubt(&self, records: u64) {
         self.in_doubt.store(records, Ordering::Relaxed);
     }

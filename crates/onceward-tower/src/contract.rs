@@ -207,7 +207,7 @@ struct Document<'a> {
     profile: &'static str,
     carriers: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    body_member: Option<&'static str>,
+    body_member: Option<String>,
     intent_hash: &'static str,
     /// How requests are guarded that no route names; none where they pass.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -261,7 +261,7 @@ pub(crate) fn document(settings: &OriginSettings) -> String {
     let document = Document {
         profile: settings.profile.name,
         carriers: settings.profile.carriers.names().collect(),
-        body_member: settings.profile.body_member,
+        body_member: settings.profile.body_member.as_ref().map(ToString::to_string),
         intent_hash: "sha256",
         others: settings.others.as_ref().map(|guarding| RouteDocument::of(None, guarding)),
         routes: routes.collect(),

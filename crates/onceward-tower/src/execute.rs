@@ -28,6 +28,7 @@ use crate::{
     body::{BodyError, RequestBody, ResponseBody},
     handler::Signal,
     json_rpc::Field,
+    precondition,
     testimony::Testimony,
 };
 
@@ -70,7 +71,8 @@ where
             return Effected::Unanswered(error.evidence());
         }
     };
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    precondition::publish(&mut head.headers, &head.extensions);
     let consumed = consumed(&head.headers, &head.extensions);
     if let Some(evidence) = withheld(&reading.policy, head.status, consumed) {
         return Effected::Unanswered(evidence);

@@ -64,7 +64,7 @@ mod tests {
         key::KeyInvalid,
         outcome::Untouched,
         record::DoubtReason,
-        refusal::{Doubt, Told},
+        refusal::{Doubt, Effect, Told},
         time::Timestamp,
     };
 
@@ -86,7 +86,8 @@ mod tests {
             (Refusal::RecordCorrupt, 2),
             (Refusal::HistoryLost, 2),
             (Refusal::OutcomeNotKept { status: None }, 9),
-            (Refusal::KeyExpired, 9),
+            (Refusal::KeyExpired { effect: Effect::Done }, 9),
+            (Refusal::KeyExpired { effect: Effect::Unknown }, 2),
             (Refusal::Overloaded { retry_after: pause }, 14),
             (Refusal::UpstreamUnreachable(Untouched::ConnectFailed), 14),
             (Refusal::BodyIncomplete, 3),

@@ -29,6 +29,7 @@ pub use handler::{Fence, IdempotencyKey, Intent, Signal, effect};
 pub use layer::OnceLayer;
 pub use onceward_engine::Undated;
 pub use origin::OriginRules;
+pub use precondition::{Expected, Versioned};
 pub use respond::{Cors, Surface};
 pub use rules::{Judgement, Origin, Plan, Rules, SeekKey, Unreadable};
 pub use service::{Guarded, Once};

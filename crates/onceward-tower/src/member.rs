@@ -3,36 +3,52 @@
 use std::fmt;
 
 use onceward_core::{
-    key::{Key, KeyInvalid},
+    key::{Key, KeyInvalid, KeyPath, KeyStep},
     refusal::Refusal,
 };
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-/// The key in the member `name` of a JSON body's outermost object; `None` where the body has no such member, or is no such object.
+/// The key that `path` leads to in a JSON body; `None` where it leads nowhere.
 ///
 /// What a body that is no JSON means is decided where it is compared.
-pub(crate) fn key(name: &'static str, body: &[u8]) -> Result<Option<Key>, Refusal> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    match reader.deserialize_map(Member { name }) {
-        Ok(Found::None) | Err(_) => Ok(None),
-        Ok(Found::Text(text)) => Key::new(&text).map(Some).map_err(Refusal::KeyInvalid),
-        Ok(Found::Other) => Err(Refusal::KeyInvalid(KeyInvalid::Malformed)),
-        Ok(Found::Twice) => Err(Refusal::KeyInvalid(KeyInvalid::Repeated)),
+pub(crate) fn key(path: &KeyPath, body: &[u8]) -> Result<Option<Key>, Refusal> {
+    match sought(path.steps(), body) {
+        Found::Nothing => Ok(None),
+        Found::Text(text) => Key::new(&text).map(Some).map_err(Refusal::KeyInvalid),
+        Found::Other => Err(Refusal::KeyInvalid(KeyInvalid::Malformed)),
+        Found::Twice => Err(Refusal::KeyInvalid(KeyInvalid::Repeated)),
     }
 }
 
+/// What stands at the end of a path.
 enum Found {
-    None,
+    Nothing,
     Text(String),
+    /// No string.
     Other,
+    /// On the way a name stands twice, and not every reader takes the same.
     Twice,
 }
 
-struct Member {
-    name: &'static str,
+fn sought(steps: &[KeyStep], json: &[u8]) -> Found {
+    let Some((step, rest)) = steps.split_first() else {
+        return serde_json::from_slice(json).map_or(Found::Other, Found::Text);
+    };
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let found = match step {
+        KeyStep::Member(name) => reader.deserialize_map(Member { name, rest }),
+        KeyStep::Element(index) => reader.deserialize_seq(Element { index: *index, rest }),
+    };
+    found.unwrap_or(Found::Nothing)
 }
 
-impl<'de> Visitor<'de> for Member {
+struct Member<'p> {
+    name: &'p str,
+    rest: &'p [KeyStep],
+}
+
+impl<'de> Visitor<'de> for Member<'_> {
     type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,18 +56,45 @@ impl<'de> Visitor<'de> for Member {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Found, A::Error> {
-        let mut found = Found::None;
+        let (mut found, mut is_there) = (Found::Nothing, false);
         while let Some(name) = members.next_key::<String>()? {
             if name != self.name {
                 members.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let value = members.next_value::<serde_json::Value>().map_err(A::Error::custom)?;
+            let value = sought(self.rest, members.next_value::<&RawValue>()?.get().as_bytes());
             found = match (found, value) {
-                (Found::None, serde_json::Value::String(text)) => Found::Text(text),
-                (Found::None, _) => Found::Other,
-                (Found::Text(_) | Found::Other | Found::Twice, _) => Found::Twice,
+                (Found::Nothing, Found::Nothing) => Found::Nothing,
+                (Found::Nothing, value) if !is_there => value,
+                (_, _) => Found::Twice,
             };
+            is_there = true;
+        }
+        Ok(found)
+    }
+}
+
+struct Element<'p> {
+    index: u64,
+    rest: &'p [KeyStep],
+}
+
+impl<'de> Visitor<'de> for Element<'_> {
+    type Value = Found;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Found, A::Error> {
+        let mut found = Found::Nothing;
+        let mut index = 0;
+        // To its end, so that what breaks off behind the key is no JSON here, as it is none where it is compared.
+        while let Some(element) = elements.next_element::<&RawValue>()? {
+            if index == self.index {
+                found = sought(self.rest, element.get().as_bytes());
+            }
+            index += 1;
         }
         Ok(found)
     }

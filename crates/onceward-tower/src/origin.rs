@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method, request::Parts};
 use onceward_core::{
     actor::{Scope, Tenant},
-    key::{Carriers, Key},
+    key::{Carriers, Key, KeyPath},
     profile::{self, Manner, Namespace, Profile},
     refusal::Refusal,
 };
@@ -217,7 +217,7 @@ impl OriginRules {
     fn guard(&self, head: &mut Parts, guarding: &Guarding) -> Result<Judgement, (Refusal, Option<Key>)> {
         let key = read_key(head, &guarding.carriers).map_err(|refusal| (refusal, None))?;
         let Some(key) = key else {
-            return match guarding.body_member {
+            return match &guarding.body_member {
                 Some(member) => self.seek_key(head, guarding, member).map_err(|refusal| (refusal, None)),
                 None if guarding.is_key_required => Err((Refusal::KeyMissing, None)),
                 None => {
@@ -236,14 +236,9 @@ impl OriginRules {
         }
     }
 
-    fn seek_key(
-        &self,
-        head: &Parts,
-        guarding: &Guarding,
-        member: &'static str,
-    ) -> Result<Judgement, Refusal> {
+    fn seek_key(&self, head: &Parts, guarding: &Guarding, member: &KeyPath) -> Result<Judgement, Refusal> {
         Ok(Judgement::SeekKey(Box::new(SeekKey {
-            member,
+            member: member.clone(),
             is_required: guarding.is_key_required,
             rule: guarding.key_rule,
             request_bytes_max: guarding.policy.request_bytes_max,

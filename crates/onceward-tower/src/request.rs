@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use onceward_core::{
     actor::Scope,
     fingerprint::{Equality, Fingerprint, Request, Version},
+    intent::IntentDigest,
     key::{Carriers, KeyInvalid},
     refusal::Refusal,
     secret::Secret,
@@ -138,6 +139,7 @@ pub(crate) fn call(
     scope: Scope,
     head: &Parts,
     asked: Asked,
+    intent: Option<IntentDigest>,
 ) -> Result<Call, Refusal> {
     let (equality, unreadable) = (plan.equality, plan.unreadable);
     let fingerprint = match (Fingerprint::of(secret, &asked.request(), &equality), unreadable) {
@@ -147,7 +149,8 @@ pub(crate) fn call(
             .map_err(|invalid| Refusal::BodyInvalid(invalid.to_string()))?,
     };
     let effect = asked.effect();
-    let trace = trace(&head.headers);
+    let intent = intent.map(|digest| digest.stored(secret, &plan.tenant, &plan.actor));
+    let trace = Trace { intent, ..trace(&head.headers) };
     let secret = secret.clone();
     Ok(Call {
         tenant: plan.tenant,
@@ -244,5 +247,5 @@ fn trace(headers: &HeaderMap) -> Trace {
         let id = value.split('-').nth(1)?;
         (id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit())).then(|| id.to_owned())
     });
-    Trace { request_id: text(REQUEST_ID), run_id: text(RUN_ID), trace_id }
+    Trace { request_id: text(REQUEST_ID), run_id: text(RUN_ID), trace_id, intent: None }
 }

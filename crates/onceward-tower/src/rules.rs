@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, request::Parts};
 use onceward_core::{
     actor::{Actor, Scope, Tenant},
     fingerprint::Equality,
-    key::{Carriers, Key, KeyRule},
+    key::{Carriers, Key, KeyPath, KeyRule},
     outcome::Policy,
     profile::Manner,
     refusal::Refusal,
@@ -63,7 +63,7 @@ pub struct Plan {
     /// Which fields carry keys, so that none is taken from a trailer (K2).
     pub carriers: Carriers,
     /// The member of a JSON body that may repeat the key and must not name another.
-    pub body_member: Option<&'static str>,
+    pub body_member: Option<KeyPath>,
     /// Scheme and authority where they are part of what is asked (F3).
     pub origin: Option<Origin>,
     /// When two bodies are equal (F1).
@@ -84,8 +84,8 @@ pub struct Plan {
 
 /// A request whose head has no key, on a route whose keys may be in the body.
 pub struct SeekKey {
-    /// The member of the body's outermost object.
-    pub member: &'static str,
+    /// The member that would carry it.
+    pub member: KeyPath,
     /// Whether a request without a key is refused.
     pub is_required: bool,
     /// Which keys are accepted.

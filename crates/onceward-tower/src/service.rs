@@ -25,7 +25,7 @@ use crate::{
     handler::{Fence, IdempotencyKey, Intent},
     intent::Stated,
     json_rpc::Calls,
-    member,
+    member, precondition,
     request::{self, Asked, BodyReading, WholeBody},
     respond::{Asker, Surface},
     rules::{Judgement, Plan, Rules, SeekKey},
@@ -83,12 +83,12 @@ where
             Judgement::Pass => {
                 let request = Request::from_parts(head, RequestBody::passed(body));
                 let passing = self.inner.clone().oneshot(request);
-                Box::pin(async move { Ok(passing.await?.map(ResponseBody::passed)) })
+                Box::pin(async move { Ok(passed(passing.await?)) })
             }
             Judgement::PassUnkeyed => {
                 let request = Request::from_parts(head, RequestBody::passed(body));
                 let passing = self.inner.clone().oneshot(request);
-                Box::pin(async move { Ok(advertised(&rules, passing.await?.map(ResponseBody::passed))) })
+                Box::pin(async move { Ok(advertised(&rules, passed(passing.await?))) })
             }
             Judgement::Tell(page) => {
                 let engine = self.engine.clone();
@@ -116,6 +116,13 @@ where
             }
         }
     }
+}
+
+/// The answer to a request that passed, with the versions that its handler said (P2).
+fn passed<C>(answer: Response<C>) -> Response<ResponseBody<C>> {
+    let (mut head, body) = answer.into_parts();
+    precondition::publish(&mut head.headers, &head.extensions);
+    Response::from_parts(head, ResponseBody::passed(body))
 }
 
 /// The answer of a guarded route, which says what its origin accepts (C1).
@@ -148,7 +155,7 @@ impl<S, R: Rules> Once<S, R> {
             Ok(body) => body,
             Err(refusal) => return Ok(asker.refuse(&refusal)),
         };
-        match member::key(seek.member, body.plain()) {
+        match member::key(&seek.member, body.plain()) {
             Ok(Some(key)) => {
                 asker.key = Some(key.clone());
                 match seek.rule.check(&key) {
@@ -160,7 +167,7 @@ impl<S, R: Rules> Once<S, R> {
             Ok(None) => {
                 self.engine.telemetry().count_unprotected();
                 let request = Request::from_parts(head, body.into_request_body());
-                Ok(self.inner.oneshot(request).await?.map(ResponseBody::passed))
+                Ok(passed(self.inner.oneshot(request).await?))
             }
             Err(refusal) => Ok(asker.refuse(&refusal)),
         }
@@ -185,7 +192,7 @@ impl<S, R: Rules> Once<S, R> {
             Ok(body) => body,
             Err(refusal) => return asker.refuse(&refusal),
         };
-        if let Some(member) = plan.body_member {
+        if let Some(member) = &plan.body_member {
             match member::key(member, body.plain()) {
                 Ok(Some(key)) if key != plan.key => {
                     return asker.refuse(&Refusal::KeyInvalid(KeyInvalid::CarriersDisagree));
@@ -224,7 +231,7 @@ impl<S, R: Rules> Once<S, R> {
         let asked = Asked::new(&plan, &head, &body);
         let scope = self.rules.scope(&head, asked.content());
         asker.calls = Calls::of(asked.content());
-        let call = match request::call(self.engine.secret(), plan, scope, &head, asked) {
+        let call = match request::call(self.engine.secret(), plan, scope, &head, asked, stated.digest) {
             Ok(call) => call,
             Err(refusal) => return asker.refuse(&refusal),
         };

@@ -103,6 +103,10 @@
 //! metadata, `request.metadata_mut().insert("idempotency-key", key)`. A replay repeats message and trailers, `grpc-status` among them.
 //! `examples/tonic.rs` is such a server with its client.
 //!
+//! A `Status` that a handler returns is its verdict like any other answer, `UNAVAILABLE` as much as a 503: it is kept, and a client that
+//! calls again by itself gets it again. A handler that did nothing frees the key by the status's metadata,
+//! `status.metadata_mut().insert("idempotency-key-consumed", "false".parse()?)`, before its first message.
+//!
 //! # Actix Web
 //!
 //! With the feature `actix`, [`Onceward::actix`] makes a middleware for `App::wrap`, and its module has the extractors of that framework.
@@ -157,7 +161,7 @@ pub use onceward_core::{
     canonical::Volatile,
     fingerprint::Equality,
     header::Cookies,
-    key::{Carriers, Key, KeyForm, KeyRule},
+    key::{Carriers, Key, KeyForm, KeyPath, KeyRule},
     outcome::{Evidence, OnPanic, Policy, StatusSet, Statuses, Untouched},
     profile::{Manner, Namespace, Profile},
     record::{AfterRetention, DoubtReason, Epoch, OnLapse, OnMismatch},
@@ -168,8 +172,8 @@ pub use onceward_engine::{DrainReport, Engine, Limits, Parts, SelfTestError};
 pub use onceward_store::Durability;
 #[cfg(feature = "tower")]
 pub use onceward_tower::{
-    BodyError, Fence, Guarded, IdempotencyKey, Intent, Once, OnceLayer, OriginRules, RequestBody,
-    ResponseBody, Signal, Testimony, Undated, Unreadable, effect,
+    BodyError, Expected, Fence, Guarded, IdempotencyKey, Intent, Once, OnceLayer, OriginRules, RequestBody,
+    ResponseBody, Signal, Testimony, Undated, Unreadable, Versioned, effect,
     origin::{
         ActorHook, ActorSource, Anonymous, CredentialsUnreadable, Demand, Guarding, OriginSettings, Route,
         RouteInvalid, TlsSubject, TrustedHeader,
@@ -178,10 +182,10 @@ pub use onceward_tower::{
 };
 pub use running::Onceward;
 pub use setup::{Setup, SetupError};
-pub use store_url::{StoreUrl, StoreUrlInvalid};
+pub use store_url::{DatabaseKind, DatabaseUrl, StoreUrl, StoreUrlInvalid};
 
 /// The middleware for Actix Web, which [`Onceward::actix`] makes, and what its handlers can ask for.
 #[cfg(feature = "actix")]
 pub mod actix {
-    pub use onceward_actix::{Fence, IdempotencyKey, Intent, Once, OnceMiddleware, PeerAddr};
+    pub use onceward_actix::{Expected, Fence, IdempotencyKey, Intent, Once, OnceMiddleware, PeerAddr};
 }

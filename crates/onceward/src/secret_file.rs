@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -101,8 +101,9 @@ fn read(path: &Path) -> Result<Option<Zeroizing<String>>, SecretFileError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),
     };
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    let metadata = file.metadata().map_err(unreadable)?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if is_exposed(mode, metadata.uid()) {
         return Err(SecretFileError::Shared { path: path.to_owned(), mode });
     }
     let mut text = Zeroizing::new(String::new());
@@ -112,6 +113,12 @@ fn read(path: &Path) -> Result<Option<Zeroizing<String>>, SecretFileError> {
         Some(_) => Ok(Some(digits)),
         None => Err(SecretFileError::Malformed { path: path.to_owned() }),
     }
+}
+
+/// Whether others than those who it is meant for may use it. Root may let one group read it, as Kubernetes hands secrets to a pod.
+fn is_exposed(mode: u32, owner: u32) -> bool {
+    let allowed = if owner == 0 { 0o740 } else { 0o700 };
+    mode & !allowed != 0
 }
 
 fn parse(text: &str) -> Option<[u8; 32]> {
@@ -208,8 +215,8 @@ mod tests {
         digits_or_create(&path).unwrap();
         let (shown, folder_shown) = (path.display(), folder.path().display());
 
-        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-        let expected = format!("the secret {shown} can be read by others (mode 640); run: chmod 600 {shown}");
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let expected = format!("the secret {shown} can be read by others (mode 644); run: chmod 600 {shown}");
         assert_eq!(said(digits_or_create(&path)), expected);
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
 
@@ -220,6 +227,21 @@ mod tests {
         assert_eq!(said(digits_or_create(&path)), expected);
         fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
         assert!(digits_or_create(&path).is_ok(), "nobody removes another's file from a sticky folder");
+    }
+
+    #[test]
+    fn root_may_let_a_group_read_it() {
+        let rows = [
+            (0o600, 1_000, false),
+            (0o640, 1_000, true),
+            (0o440, 0, false),
+            (0o640, 0, false),
+            (0o660, 0, true),
+            (0o444, 0, true),
+        ];
+        for (mode, owner, expected) in rows {
+            assert_eq!(is_exposed(mode, owner), expected, "{mode:o} {owner}");
+        }
     }
 
     #[test]

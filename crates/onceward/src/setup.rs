@@ -14,6 +14,9 @@ use crate::{
     store_url::{StoreUrl, StoreUrlInvalid},
 };
 
+#[cfg(feature = "shared")]
+mod database;
+
 /// What a deployment decides before it starts.
 ///
 /// ```
@@ -40,6 +43,13 @@ pub struct Setup {
     /// What a record in a file survives. Default: the loss of power.
     #[cfg(feature = "sqlite")]
     pub durability: Durability,
+    /// Whether a database whose settings can lose what it acknowledged is refused. Default: yes.
+    pub strict: bool,
+    /// Whether a Postgres standby that is promoted has all that its predecessor acknowledged, for every commit waits for it. Default: no,
+    /// and each promotion raises the history barrier.
+    pub promotion_keeps_all: bool,
+    /// Redis replicas that have to have an operation before it is acknowledged. Default: 0.
+    pub replicas_to_wait: u32,
     /// The bounds of the engine.
     pub limits: Limits,
 }
@@ -58,6 +68,21 @@ pub enum SetupError {
     #[cfg(feature = "sqlite")]
     #[error(transparent)]
     Sqlite(#[from] onceward_store::OpenError),
+    /// The Postgres database cannot be used.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(#[from] onceward_store::PostgresError),
+    /// The MySQL or MariaDB database cannot be used.
+    #[cfg(feature = "mysql")]
+    #[error(transparent)]
+    Mysql(#[from] onceward_store::MysqlError),
+    /// The Redis server cannot be used.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Redis(#[from] onceward_store::RedisConnectError),
+    /// Processes that share a database share its secret.
+    #[error("a store that processes share needs a secret that they share: name its file (`secret_file`)")]
+    NoSharedSecret,
     /// This build cannot open such a store.
     #[error("this build opens no such store: enable the feature `{feature}` of onceward")]
     NotBuilt {
@@ -73,7 +98,7 @@ pub enum SetupError {
 }
 
 impl Setup {
-    /// The defaults, with records kept at `store`: `sqlite:PATH` or `memory:`.
+    /// The defaults, with records kept at `store`: `sqlite:PATH`, `memory:`, or a database's address.
     ///
     /// # Errors
     /// Where `store` names no store.
@@ -83,6 +108,9 @@ impl Setup {
             secret_file: None,
             #[cfg(feature = "sqlite")]
             durability: Durability::Power,
+            strict: true,
+            promotion_keeps_all: false,
+            replicas_to_wait: 0,
             limits: Limits::default(),
         })
     }
@@ -92,7 +120,7 @@ impl Setup {
     /// # Errors
     /// Whatever keeps it from the promise that each effect happens once; see [`SetupError`].
     pub async fn start(self) -> Result<Onceward, SetupError> {
-        let engine = Engine::start(self.open()?).await?;
+        let engine = Engine::start(self.open().await?).await?;
         if let Err(error) = engine.prove_replay().await {
             engine.close().await;
             return Err(error.into());
@@ -100,11 +128,13 @@ impl Setup {
         Ok(Onceward::new(engine))
     }
 
-    /// Opens the store for writing; nobody else may have it open so. For programs that start the [`Engine`] themselves.
+    /// Opens the store for writing; nobody else may have a file open so. For programs that start the [`Engine`] themselves.
+    ///
+    /// Has to be called within a tokio runtime: a shared store works on it until it is dropped.
     ///
     /// # Errors
     /// Where the secret or the store cannot be used.
-    pub fn open(&self) -> Result<Parts, SetupError> {
+    pub async fn open(&self) -> Result<Parts, SetupError> {
         let secret = self.secret()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_at(Timestamp::from_ms(0)));
         match &self.store {
@@ -112,6 +142,14 @@ impl Setup {
                 let store = Arc::new(Memory::new(MemoryLimits::default(), Arc::clone(&clock)));
                 Ok(self.parts(store, secret, clock))
             }
+            #[cfg(feature = "shared")]
+            StoreUrl::Database(url) => {
+                let store = Arc::new(self.database(url, &secret).open().await?);
+                let clock = store.clock();
+                Ok(self.parts(store, secret, clock))
+            }
+            #[cfg(not(feature = "shared"))]
+            StoreUrl::Database(url) => Err(SetupError::NotBuilt { feature: url.kind().feature() }),
             #[cfg(feature = "sqlite")]
             StoreUrl::Sqlite(path) => {
                 let options = SqliteOptions {
@@ -140,6 +178,34 @@ impl Setup {
         }
     }
 
+    /// Makes the tables of the store's database, or completes those of an earlier release; says how many migrations that took. A store
+    /// that has no such thing takes none.
+    ///
+    /// Of several processes that do so at once one does it. Those at work are not disturbed.
+    ///
+    /// # Errors
+    /// Where the database cannot be used, or the role may not change it.
+    #[cfg(feature = "shared")]
+    pub async fn migrate(&self) -> Result<usize, SetupError> {
+        match &self.store {
+            StoreUrl::Memory | StoreUrl::Sqlite(_) => Ok(0),
+            StoreUrl::Database(url) => self.database(url, &self.secret()?).migrate().await,
+        }
+    }
+
+    /// What [`migrate`](Self::migrate) does in an empty database, as SQL for a tool of one's own, with the rights that `role` needs; `None`
+    /// for a store without SQL.
+    ///
+    /// # Errors
+    /// Where the settings name no such tables.
+    #[cfg(feature = "shared")]
+    pub fn migration_script(&self, role: Option<&str>) -> Result<Option<String>, SetupError> {
+        match &self.store {
+            StoreUrl::Memory | StoreUrl::Sqlite(_) => Ok(None),
+            StoreUrl::Database(url) => self.database(url, &Secret::new([0; 32])).migration_script(role),
+        }
+    }
+
     fn secret(&self) -> Result<Secret, SetupError> {
         match (&self.secret_file, &self.store) {
             (Some(path), _) => Ok(secret_file::load_or_create(path)?),
@@ -148,6 +214,7 @@ impl Setup {
                 beside.push(".secret");
                 Ok(secret_file::load_or_create(beside.as_ref())?)
             }
+            (None, StoreUrl::Database(_)) => Err(SetupError::NoSharedSecret),
             (None, StoreUrl::Memory) => {
                 let mut bytes = [0; 32];
                 SystemEntropy.fill(&mut bytes)?;
@@ -171,7 +238,7 @@ impl Setup {
 }
 
 /// Tells a store of this secret from another's without giving either away.
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "shared", feature = "sqlite"))]
 fn secret_check(secret: &Secret) -> [u8; 32] {
     secret.digest("secret-check").finish()
 }

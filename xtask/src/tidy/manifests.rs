@@ -10,7 +10,9 @@ use super::{
 /// The packages of the project that each package's code may use. Tests may use any store.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("onceward-core", &[]),
+    ("onceward-model", &["onceward-core"]),
     ("onceward-store", &["onceward-core"]),
+    ("onceward-testbed", &[]),
     ("onceward-engine", &["onceward-core", "onceward-store"]),
     ("onceward-tower", &["onceward-core", "onceward-engine"]),
     ("onceward-actix", &["onceward-core", "onceward-engine", "onceward-tower"]),

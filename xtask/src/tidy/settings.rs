@@ -9,6 +9,10 @@ const FOLDER: &str = "crates/onceward-cli/src/";
 const SPECS: &str = "crates/onceward-cli/src/settings/spec.rs";
 const PAGE: &str = "docs/operations.md";
 
+/// What may stand in a table `[[route]]`, and the page that has a row for each.
+const ROUTE_NAMES: &str = "crates/onceward-cli/src/settings/route.rs";
+const ROUTES_PAGE: &str = "docs/gateway.md";
+
 /// One setting, declared as `spec("policy.wait", "wait", "TIME", Some("60s"), …)`.
 struct Setting<'a> {
     key: &'a str,
@@ -35,7 +39,25 @@ pub(super) fn documented(tree: &Tree) -> Vec<Finding> {
     if let Some(specs) = tree.get(SPECS) {
         findings.extend(rows(specs, page));
     }
+    if let (Some(source), Some(page)) = (tree.get(ROUTE_NAMES), tree.get(ROUTES_PAGE)) {
+        findings.extend(route_rows(source, page));
+    }
     findings
+}
+
+/// Each name that a table `[[route]]` may have stands in the first cell of a row.
+fn route_rows(source: &File, page: &File) -> Vec<Finding> {
+    let list = source.text.split_once("const NAMES: &[&str] = &[").and_then(|(_, rest)| rest.split_once(']'));
+    let names = list.map_or("", |(list, _)| list).split('"').skip(1).step_by(2);
+    let cells: Vec<&str> =
+        page.lines().filter_map(|(_, line)| line.strip_prefix("| ")?.split(" | ").next()).collect();
+    names
+        .filter(|name| !cells.iter().any(|cell| cell.contains(&format!("`{name}`"))))
+        .map(|name| {
+            let what = format!("{ROUTES_PAGE} has no row for `{name}` of a route");
+            Finding::new(ROUTE_NAMES, source.line_of(&format!("\"{name}\"")), what, "say there what it does")
+        })
+        .collect()
 }
 
 /// Holds the page's table of settings against the code's.
@@ -127,6 +149,18 @@ mod tests {
         ];
         assert_eq!(found(&RIGHT.replace("60s", "5s")), expected);
         assert_eq!(found(&RIGHT.replace("--wait", "--patience")), expected);
+    }
+
+    #[test]
+    fn a_name_of_a_route_without_its_row_is_found() {
+        let names = "const NAMES: &[&str] = &[\n    \"path\",\n    \"wait\",\n    \"lease\",\n];\n";
+        let page = "`lease`\n\n| Name | Values | Meaning |\n| `path` | `/a` | Which |\n| `wait`, `run_time_max` | times | `lease` |\n";
+        let tree = Tree::of(&[(ROUTE_NAMES, names), (ROUTES_PAGE, page), (PAGE, "")]);
+        let found: Vec<String> = documented(&tree).iter().map(ToString::to_string).collect();
+        let expected = format!(
+            "{ROUTE_NAMES}:4: {ROUTES_PAGE} has no row for `lease` of a route\n    mend: say there what it does"
+        );
+        assert_eq!(found, [expected]);
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! An origin's own rules: what handlers learn and say, and what the guard answers by itself.
 
 use actix_web::{HttpResponse, web, web::ServiceConfig};
-use onceward_actix::{Fence, IdempotencyKey, Intent, effect};
-use onceward_core::profile::Profile;
+use onceward_actix::{Expected, Fence, IdempotencyKey, Intent, Versioned, effect};
+use onceward_core::{
+    key::KeyPath,
+    precondition::{Current, ETag, Snapshot},
+    profile::Profile,
+};
 use onceward_tower::{
     OriginRules,
     origin::{ActorSource, Guarding, OriginSettings, TlsSubject},
@@ -71,6 +75,38 @@ async fn an_unkeyed_request_of_a_guarded_route_passes_and_learns_what_the_route_
     assert!(refused.starts_with("500\n") && refused.ends_with(&format!("\n{text}")), "{refused}");
 }
 
+// covers: P2
+#[actix_web::test]
+async fn a_handler_holds_what_its_client_expects_and_says_what_is_current() {
+    let world = World::start().await;
+    let server = origin(&world, onceward(), |config| {
+        let write = |Expected(expected): Expected| async move {
+            let etag = ETag::strong("v2").ok();
+            let current = Current { etag, snapshot: Some(Snapshot::Version(2)), ..Current::default() };
+            let status = expected.check(&current).err().map_or(200, |stale| stale.problem_type().status);
+            let mut answer = response(status, &[]).finish();
+            answer.extensions_mut().insert(Versioned(current));
+            answer
+        };
+        config.route("/cart", web::to(write));
+    });
+    let told = async |method: &str, lines: &str| {
+        let request = format!("{method} /cart HTTP/1.1\r\nHost: a\r\n{lines}Content-Length: 0\r\n\r\n");
+        let answer = ask(server.addr, &request).await;
+        let field = |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        (answer[..3].to_owned(), field("etag: "), field("snapshot: "))
+    };
+    let with = |status: &str| (status.to_owned(), Some("\"v2\"".to_owned()), Some("version: 2".to_owned()));
+    let none = |status: &str| (status.to_owned(), None, None);
+    let key = "Idempotency-Key: k\r\n";
+    assert_eq!(told("GET", "").await, with("200"));
+    assert_eq!(told("PUT", &format!("{key}If-Match: \"v2\"\r\n")).await, with("200"));
+    assert_eq!(told("PUT", &format!("{key}If-Match: \"v2\"\r\n")).await, with("200"), "again");
+    assert_eq!(told("PUT", "If-Match: \"v1\"\r\n").await, with("412"));
+    assert_eq!(told("PUT", "Precondition-Snapshot: version: 1\r\n").await, with("409"));
+    assert_eq!(told("PUT", "If-Match: v1\r\n").await, none("400"));
+}
+
 // covers: L5 O4
 #[actix_web::test]
 async fn a_handlers_word_on_its_effect_outranks_its_status() {
@@ -94,7 +130,8 @@ async fn a_handlers_word_on_its_effect_outranks_its_status() {
 #[actix_web::test]
 async fn a_key_in_the_body_guards_and_a_body_without_one_passes_whole() {
     let (world, count) = (World::start().await, Count::default());
-    let guarding = Guarding { body_member: Some("key"), ..Guarding::of(&Profile::onceward()) };
+    let guarding =
+        Guarding { body_member: Some(KeyPath::members(&["key"])), ..Guarding::of(&Profile::onceward()) };
     let server = origin(&world, OriginSettings { others: Some(guarding), ..onceward() }, {
         let count = count.clone();
         move |config| {

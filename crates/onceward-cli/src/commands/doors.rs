@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use onceward_control::{Control, Reach, TcpDoor, UnixDoor, serve_tcp, serve_unix};
+use onceward_control::{Control, TcpDoor, UnixDoor, serve_tcp, serve_unix};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +39,7 @@ impl Doors {
                 .with_context(|| format!("cannot listen on {address}"))
                 .map_err(Failure::usage)?;
             let token = control_token(&settings.token_file).map_err(Failure::usage)?;
-            let door = TcpDoor::new(listener, token, &[], Reach::Loopback).map_err(Failure::usage)?;
+            let door = TcpDoor::new(listener, token, &[], settings.reach).map_err(Failure::usage)?;
             doors.address = Some(door.local_addr());
             doors.serving.spawn(serve_tcp(door, control.clone(), doors.shutdown.clone()));
         }

@@ -2,11 +2,15 @@
 //!
 //! Asks the server that has the store open. Where none runs, the store is opened here and asked in the same way.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{anyhow, bail};
 use clap::ArgMatches;
 use comfy_table::{Table, presets::NOTHING};
+use onceward::StoreUrl;
 use onceward_control::{
     Control, UnixDoor,
     client::{ClientError, ControlClient, EffectsQuery, KeySelector},
@@ -16,6 +20,7 @@ use onceward_control::{
 use onceward_core::{actor::KeyTag, key::Key};
 use onceward_engine::{Engine, Limits};
 use serde_json::json;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -33,10 +38,8 @@ const EFFECTS_OF_A_KEY_MAX: usize = 1_000;
 
 pub(crate) fn run(command: &str, settings: &Settings, matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let store = settings.store().map_err(Failure::usage)?;
-    // Says so where there is no file to ask about.
-    wiring::sqlite_path(&store)?;
-    let socket = wiring::control_socket(&store)
-        .ok_or_else(|| Failure::usage(anyhow!("the store's path has no file name")))?;
+    let meeting = Meeting::of(&store)?;
+    let socket = meeting.socket();
     runtime().map_err(Failure::failed)?.block_on(async {
         let client = ControlClient::unix(&socket);
         match act(command, &client, matches).await {
@@ -51,6 +54,34 @@ pub(crate) fn run(command: &str, settings: &Settings, matches: &ArgMatches) -> R
         .map_err(failure)?
         .map_err(Failure::failed)
     })
+}
+
+/// Where this command and whoever has the store open speak to each other.
+enum Meeting {
+    /// The socket beside the store's file.
+    Server(PathBuf),
+    /// One of this command's own: any number of processes have a database open.
+    Own(TempDir),
+}
+
+impl Meeting {
+    fn of(store: &StoreSettings) -> Result<Self, Failure> {
+        if let StoreUrl::Database(_) = store.url {
+            return TempDir::new().map(Self::Own).map_err(Failure::failed);
+        }
+        // Says so where there is no file to ask about.
+        wiring::sqlite_path(store)?;
+        wiring::control_socket(store)
+            .map(Self::Server)
+            .ok_or_else(|| Failure::usage(anyhow!("the store's path has no file name")))
+    }
+
+    fn socket(&self) -> PathBuf {
+        match self {
+            Self::Server(socket) => socket.clone(),
+            Self::Own(folder) => folder.path().join("control").join("socket"),
+        }
+    }
 }
 
 /// A refusal by the record is a plain no; anything else is a store that could not be asked.
@@ -280,11 +311,12 @@ struct Own {
 
 impl Own {
     async fn open(settings: &StoreSettings, socket: &Path) -> Result<Self, Failure> {
-        let path = wiring::sqlite_path(settings)?;
-        if !path.exists() {
+        if let StoreUrl::Sqlite(path) = &settings.url
+            && !path.exists()
+        {
             return Err(Failure::store(anyhow!("there is no store at {}", path.display())));
         }
-        let engine = wiring::engine(wiring::open(settings)?, Limits::default()).await?;
+        let engine = wiring::engine(wiring::open(settings).await?, Limits::default()).await?;
         let door = UnixDoor::open(socket).await.map_err(Failure::store)?;
         let shutdown = CancellationToken::new();
         let control = Control::new(engine.clone(), Ok(()));

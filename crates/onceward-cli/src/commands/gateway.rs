@@ -2,6 +2,7 @@
 
 mod listening;
 mod starts;
+mod supervisor;
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use onceward_proxy::{
     limits::Limits,
     server::Report,
     upstream::OwnAddresses,
+    workers::Workers,
 };
 use onceward_store::OpenError;
 use onceward_tower::OriginRules;
@@ -22,12 +24,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{listening::Inherited, starts::Starts};
+use self::{
+    listening::Inherited,
+    starts::Starts,
+    supervisor::{Notice, Supervisor},
+};
 use crate::{
     commands::{
         doors::Doors,
         print, print_json, runtime,
-        serving::{INTERRUPTED, Signals, TELLING_TIME, listener_ended, reachable},
+        serving::{INTERRUPTED, Signals, TELLING_TIME, listener_ended, reachable, workers},
     },
     failure::Failure,
     settings::{GatewaySettings, Settings, StoreSettings},
@@ -42,13 +48,20 @@ pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode, Failure> 
     let gateway = settings.gateway().map_err(Failure::usage)?;
     // Before anything else opens a descriptor.
     let inherited = Inherited::take().map_err(Failure::usage)?;
-    runtime().map_err(Failure::failed)?.block_on(serve(store, gateway, inherited, json))
+    let supervisor = Supervisor::from_environment().map_err(Failure::usage)?;
+    runtime().map_err(Failure::failed)?.block_on(async {
+        tokio::select! {
+            served = serve(store, gateway, inherited, &supervisor, json) => served,
+            never = supervisor.beat() => match never {},
+        }
+    })
 }
 
 async fn serve(
     store: StoreSettings,
     settings: GatewaySettings,
     inherited: Inherited,
+    supervisor: &Supervisor,
     json: bool,
 ) -> Result<ExitCode, Failure> {
     let listener = inherited.or_bind(settings.listen, settings.shares_port).map_err(Failure::usage)?;
@@ -66,13 +79,15 @@ async fn serve(
     let doors = Doors::open(&store, &settings.control, &control).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     let own = [Some(address), doors.address].into_iter().flatten().collect();
-    let gateway = gateway(engine.clone(), &settings, own)?;
+    let workers = workers().map_err(Failure::failed)?;
+    let gateway = gateway(engine.clone(), &settings, own)?.on(Arc::clone(&workers));
     let shutdown = CancellationToken::new();
     let mut running = Running {
         engine,
         doors,
         shutdown: shutdown.clone(),
         serving: tokio::spawn(gateway.run(listener, shutdown)),
+        _workers: workers,
     };
     // Before anybody is told that it listens: a supervisor may signal at once.
     let mut signals = Signals::new().map_err(Failure::failed)?;
@@ -83,11 +98,13 @@ async fn serve(
     } else {
         print(&starts.text())?;
     }
+    supervisor.tell(Notice::Ready);
     tokio::select! {
         signal = signals.next() => tracing::info!(signal, "draining"),
         ended = &mut running.serving => return Err(listener_ended(ended)),
-        never = renewals.follow() => match never {},
+        never = renewals.follow(supervisor) => match never {},
     }
+    supervisor.tell(Notice::Stopping);
     // A second signal does not wait for anything.
     tokio::select! {
         stopped = running.stop(settings.drain_patience) => stopped,
@@ -101,7 +118,7 @@ async fn serve(
 async fn open_when_free(store: &StoreSettings, settings: &GatewaySettings) -> Result<OpenStore, Failure> {
     let deadline = Instant::now() + settings.drain_patience + TELLING_TIME;
     loop {
-        match wiring::open(store) {
+        match wiring::open(store).await {
             Err(Failure::Store(error))
                 if settings.shares_port && is_in_use(&error) && Instant::now() < deadline =>
             {
@@ -147,6 +164,8 @@ struct Running {
     doors: Doors,
     shutdown: CancellationToken,
     serving: JoinHandle<std::io::Result<Report>>,
+    /// Calls whose clients have gone run there to their end, after the last connection.
+    _workers: Arc<Workers>,
 }
 
 impl Running {
@@ -180,9 +199,10 @@ impl Renewals {
         Ok(Self { hangup: signal(SignalKind::hangup())?, certificate })
     }
 
-    async fn follow(mut self) -> std::convert::Infallible {
+    async fn follow(mut self, supervisor: &Supervisor) -> std::convert::Infallible {
         loop {
             self.hangup.recv().await;
+            supervisor.tell(Notice::Reloading);
             match self.certificate.as_ref().map(|certificate| certificate.reload()) {
                 Some(Ok(())) => tracing::warn!("the certificate was read again; all else needs a restart"),
                 Some(Err(error)) => {
@@ -191,6 +211,7 @@ impl Renewals {
                 }
                 None => tracing::warn!("nothing was read again: without a certificate all needs a restart"),
             }
+            supervisor.tell(Notice::Ready);
         }
     }
 }

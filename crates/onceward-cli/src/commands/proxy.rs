@@ -17,6 +17,7 @@ use onceward_proxy::{
     server::{Config, Report, Server},
     session::{Access, Session},
     upstream::{OwnAddresses, Upstream, UpstreamConfig, UpstreamLimits},
+    workers::Workers,
 };
 use onceward_tower::{Cors, Surface};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -27,7 +28,7 @@ use crate::{
     commands::{
         doors::Doors,
         print, print_json, runtime,
-        serving::{INTERRUPTED, Signals, TELLING_TIME, listener_ended, reachable},
+        serving::{INTERRUPTED, Signals, TELLING_TIME, listener_ended, reachable, workers},
     },
     failure::Failure,
     settings::{ProxySettings, Settings, StoreSettings},
@@ -48,7 +49,7 @@ async fn serve(store: StoreSettings, settings: ProxySettings, json: bool) -> Res
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))
         .map_err(Failure::usage)?;
-    let engine = wiring::engine(wiring::open(&store)?, EngineLimits::default()).await?;
+    let engine = wiring::engine(wiring::open(&store).await?, EngineLimits::default()).await?;
     let self_test = engine.prove_replay().await;
     if let Err(error) = &self_test {
         return Err(Failure::store(anyhow::anyhow!("replay does not work against this store: {error}")));
@@ -87,6 +88,8 @@ struct Running {
     doors: Doors,
     shutdown: CancellationToken,
     serving: JoinHandle<std::io::Result<Report>>,
+    /// Calls whose clients have gone run there to their end, after the last connection.
+    _workers: Arc<Workers>,
 }
 
 impl Running {
@@ -128,6 +131,8 @@ impl Running {
             access: Access::Open,
             own_page: own_pages::of(engine.clone()),
         });
+        let workers = workers().map_err(Failure::failed)?;
+        let server = server.on(Arc::clone(&workers));
         let shutdown = CancellationToken::new();
         let serving = {
             let shutdown = shutdown.clone();
@@ -135,7 +140,7 @@ impl Running {
                 async move { server.run(listener, Session::new(OWN_SESSION), exchange, shutdown).await },
             )
         };
-        Ok(Self { address, authority, engine, doors, shutdown, serving })
+        Ok(Self { address, authority, engine, doors, shutdown, serving, _workers: workers })
     }
 
     /// Takes no new connections, lets what is under way end, and says what could not (L6).

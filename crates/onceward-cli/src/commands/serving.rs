@@ -1,11 +1,14 @@
 //! What both servers do from their start to their end.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    thread,
     time::Duration,
 };
 
-use onceward_proxy::server::Report;
+use onceward_proxy::{server::Report, workers::Workers};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinError,
@@ -20,12 +23,17 @@ pub(super) const TELLING_TIME: Duration = Duration::from_secs(10);
 pub(super) const INTERRUPTED: u8 = 130;
 
 /// A server without its listener looks alive and serves nobody.
-pub(super) fn listener_ended(ended: Result<std::io::Result<Report>, JoinError>) -> Failure {
+pub(super) fn listener_ended(ended: Result<io::Result<Report>, JoinError>) -> Failure {
     match ended {
         Ok(Ok(_)) => Failure::failed(anyhow::anyhow!("the listener ended by itself")),
         Ok(Err(error)) => Failure::failed(error),
         Err(error) => Failure::failed(error),
     }
+}
+
+/// A thread for each processor that this program may use.
+pub(super) fn workers() -> io::Result<Arc<Workers>> {
+    Workers::start(thread::available_parallelism()?.get()).map(Arc::new)
 }
 
 /// Where somebody on this machine finds a listener: all addresses (`0.0.0.0`) are none to go to.
@@ -44,7 +52,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 

@@ -1,51 +1,123 @@
-//! `onceward store verify | stats`: looks at the file, also while a server writes to it.
+//! `onceward store migrate | verify | stats`: what holds the records, looked at also while servers write to it.
 
 use std::process::ExitCode;
 
+use clap::ArgMatches;
+use onceward::StoreUrl;
+use onceward_store::{EntryFilter, Store};
 use serde_json::json;
 
 use crate::{
     commands::{print, print_json, runtime},
     failure::Failure,
-    settings::Settings,
-    wiring::open_read_only,
+    settings::{Settings, StoreSettings},
+    wiring,
 };
+
+/// Records of a database that are asked for at once.
+const PAGE_RECORDS: usize = 1_000;
+
+pub(crate) fn migrate(settings: &Settings, matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let settings = settings.store().map_err(Failure::usage)?;
+    let setup = wiring::setup(&settings);
+    if matches.get_flag("print") {
+        let role = matches.get_one::<String>("role").map(String::as_str);
+        let script = setup.migration_script(role).map_err(wiring::not_set_up)?;
+        let text = script.unwrap_or_else(|| "-- this store has no tables to make\n".to_owned());
+        return print(&text).map(|()| ExitCode::SUCCESS);
+    }
+    let applied =
+        runtime().map_err(Failure::failed)?.block_on(setup.migrate()).map_err(wiring::not_set_up)?;
+    if matches.get_flag("json") {
+        print_json(&json!({"ok": true, "applied": applied}))?;
+    } else if applied == 0 {
+        print("nothing to do\n")?;
+    } else {
+        print(&format!("done: {applied} migrations\n"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a look through all records found.
+struct Findings {
+    records: u64,
+    findings: Vec<String>,
+}
 
 pub(crate) fn verify(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
     let settings = settings.store().map_err(Failure::usage)?;
-    let store = open_read_only(&settings)?;
-    let report = runtime().map_err(Failure::failed)?.block_on(store.verify()).map_err(Failure::store)?;
+    let Findings { records, findings } =
+        runtime().map_err(Failure::failed)?.block_on(look_through(&settings))?;
+    let is_sound = findings.is_empty();
     if json {
-        print_json(&json!({
-            "ok": report.is_sound(),
-            "records": report.records,
-            "findings": report.findings,
-        }))?;
-    } else if report.is_sound() {
-        print(&format!("sound: {} records\n", report.records))?;
+        print_json(&json!({"ok": is_sound, "records": records, "findings": findings}))?;
+    } else if is_sound {
+        print(&format!("sound: {records} records\n"))?;
     } else {
-        print(&format!("not sound:\n  {}\n", report.findings.join("\n  ")))?;
+        print(&format!("not sound:\n  {}\n", findings.join("\n  ")))?;
     }
-    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn look_through(settings: &StoreSettings) -> Result<Findings, Failure> {
+    if let StoreUrl::Database(_) = settings.url {
+        let store = wiring::open(settings).await?.store;
+        return look_through_pages(&*store).await;
+    }
+    let report = wiring::open_read_only(settings)?.verify().await.map_err(Failure::store)?;
+    Ok(Findings { records: report.records, findings: report.findings })
+}
+
+/// A database looks after its own pages; what can be read back as a record is for us to say.
+async fn look_through_pages(store: &dyn Store) -> Result<Findings, Failure> {
+    let (mut records, mut corrupt, mut after) = (0, 0, None);
+    loop {
+        let page = store.scan(EntryFilter::default(), after, PAGE_RECORDS).await.map_err(Failure::store)?;
+        records += (page.entries.len() + page.corrupt) as u64;
+        corrupt += page.corrupt;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let finding = format!("{corrupt} records cannot be read back; their keys are refused");
+    Ok(Findings { records, findings: if corrupt == 0 { Vec::new() } else { vec![finding] } })
+}
+
+/// What a store holds.
+struct Counts {
+    records: [u64; 5],
+    /// A database is not asked to count these.
+    audit_lines: Option<u64>,
+    bytes: u64,
 }
 
 pub(crate) fn stats(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
     let settings = settings.store().map_err(Failure::usage)?;
-    let store = open_read_only(&settings)?;
-    let stats = runtime().map_err(Failure::failed)?.block_on(store.stats()).map_err(Failure::store)?;
-    let [absent, claimed, done, in_doubt, tombstone] = stats.records;
+    let Counts { records, audit_lines, bytes } =
+        runtime().map_err(Failure::failed)?.block_on(count(&settings))?;
+    let [absent, claimed, done, in_doubt, tombstone] = records;
     if json {
         return print_json(&json!({
             "records": {"absent": absent, "claimed": claimed, "done": done, "in-doubt": in_doubt, "tombstone": tombstone},
-            "audit_lines": stats.audit_lines,
-            "bytes": stats.bytes,
+            "audit_lines": audit_lines,
+            "bytes": bytes,
         }))
         .map(|()| ExitCode::SUCCESS);
     }
+    let audit = audit_lines.map_or_else(String::new, |lines| format!("audit      {lines} lines\n"));
     print(&format!(
         "done       {done}\nin doubt   {in_doubt}\nclaimed    {claimed}\ntombstones {tombstone}\nreleased   {absent}\n\
-         audit      {} lines\nfile       {} bytes\n",
-        stats.audit_lines, stats.bytes
+         {audit}size       {bytes} bytes\n"
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn count(settings: &StoreSettings) -> Result<Counts, Failure> {
+    if let StoreUrl::Database(_) = settings.url {
+        let health = wiring::open(settings).await?.store.health().await.map_err(Failure::store)?;
+        return Ok(Counts { records: health.records, audit_lines: None, bytes: health.bytes });
+    }
+    let stats = wiring::open_read_only(settings)?.stats().await.map_err(Failure::store)?;
+    Ok(Counts { records: stats.records, audit_lines: Some(stats.audit_lines), bytes: stats.bytes })
 }

@@ -83,7 +83,7 @@ impl Settings {
     }
 
     /// The profile's rules with what was set beside them, and the routes of the file before them.
-    fn rules(&self) -> anyhow::Result<OriginSettings> {
+    pub(super) fn rules(&self) -> anyhow::Result<OriginSettings> {
         let profile = self.parse("gateway.profile", route::profile)?;
         let base = guarding_of(&profile);
         let policy = Arc::new(self.policy((*base.policy).clone())?);

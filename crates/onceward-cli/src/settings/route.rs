@@ -3,18 +3,23 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
+use http::HeaderName;
 use onceward_core::{
     canonical::Volatile,
     fingerprint::Equality,
-    header::Cookies,
+    header::{Cookies, is_kept},
+    key::KeyPath,
     outcome::{Policy, StatusSet},
     profile::{Namespace, Profile},
-    record::OnLapse,
+    record::{AfterRetention, OnLapse},
 };
 use onceward_proxy::gateway::guarding_of;
 use onceward_tower::origin::{Demand, Guarding, Route};
 
-use super::value::{bytes, duration, list, truth};
+use super::{
+    lease,
+    value::{bytes, duration, list, truth},
+};
 
 /// What may stand in a table, in the order of the documentation.
 pub(super) const NAMES: &[&str] = &[
@@ -23,16 +28,20 @@ pub(super) const NAMES: &[&str] = &[
     "guard",
     "profile",
     "required",
+    "key_member",
     "scope",
     "equality",
     "wait",
+    "lease",
     "run_time_max",
     "retention",
     "remember",
+    "after_retention",
     "on_lapse",
     "final",
     "released",
     "cookies",
+    "keep_headers",
     "intent",
     "precondition",
     "outcome_bytes_max",
@@ -68,13 +77,20 @@ impl RouteTable {
             Some(profile) => guarding_of(&profile),
             None => others.clone(),
         };
+        let policy = self.policy(&base.policy)?;
+        let kept_fields = match self.parsed("keep_headers", field_names)? {
+            Some(names) => Some(kept(names, policy.cookies)),
+            None => base.kept_fields,
+        };
         Ok(Guarding {
+            body_member: self.parsed("key_member", key_path)?.or(base.body_member),
             is_key_required: self.parsed("required", truth)?.unwrap_or(base.is_key_required),
             namespace: self.parsed("scope", namespace)?.unwrap_or(base.namespace),
             equality: self.parsed("equality", equality)?.map_or(base.equality, Arc::new),
             intent: self.parsed("intent", demand)?.unwrap_or(base.intent),
             precondition: self.parsed("precondition", demand)?.unwrap_or(base.precondition),
-            policy: Arc::new(self.policy(&base.policy)?),
+            policy: Arc::new(policy),
+            kept_fields,
             ..base
         })
     }
@@ -84,10 +100,12 @@ impl RouteTable {
         let size = |name, base: usize| anyhow::Ok(self.parsed(name, bytes)?.unwrap_or(base));
         Ok(Policy {
             wait: time("wait", base.wait)?,
+            lease: self.parsed("lease", lease)?.unwrap_or(base.lease),
             run_time_max: time("run_time_max", base.run_time_max)?,
             retention: time("retention", base.retention)?,
             remember: time("remember", base.remember)?,
             on_lapse: self.parsed("on_lapse", on_lapse)?.unwrap_or(base.on_lapse),
+            after_retention: self.parsed("after_retention", after_retention)?.unwrap_or(base.after_retention),
             final_statuses: self.parsed("final", statuses)?.unwrap_or(base.final_statuses),
             released_statuses: self.parsed("released", statuses)?.unwrap_or(base.released_statuses),
             cookies: self.parsed("cookies", cookies)?.unwrap_or(base.cookies),
@@ -133,6 +151,41 @@ fn on_lapse(text: &str) -> anyhow::Result<OnLapse> {
         "execute" => Ok(OnLapse::Execute),
         _ => bail!("expected `doubt` or `execute`"),
     }
+}
+
+fn after_retention(text: &str) -> anyhow::Result<AfterRetention> {
+    match text {
+        "refuse" => Ok(AfterRetention::Refuse),
+        "execute" => Ok(AfterRetention::Execute),
+        _ => bail!("expected `refuse` or `execute`"),
+    }
+}
+
+fn key_path(text: &str) -> anyhow::Result<KeyPath> {
+    KeyPath::parse(text).context("expected one member by names and indexes, such as `$.params.key`")
+}
+
+/// Names of fields that an answer may keep beside its framing.
+fn field_names(text: &str) -> anyhow::Result<Vec<HeaderName>> {
+    let name = |text: &str| {
+        let name: HeaderName = text.parse().with_context(|| format!("{text:?} is no field name"))?;
+        if name == http::header::SET_COOKIE {
+            bail!("`cookies` says what becomes of `set-cookie`");
+        }
+        if !is_kept(name.as_str(), Cookies::Keep) {
+            bail!("`{name}` belongs to one answer and is never kept");
+        }
+        Ok(name)
+    };
+    list(text).map(name).collect()
+}
+
+/// What is kept: the fields that are named, and cookies where they are kept.
+fn kept(mut names: Vec<HeaderName>, cookies: Cookies) -> Arc<[HeaderName]> {
+    if cookies == Cookies::Keep {
+        names.push(http::header::SET_COOKIE);
+    }
+    names.into()
 }
 
 fn cookies(text: &str) -> anyhow::Result<Cookies> {

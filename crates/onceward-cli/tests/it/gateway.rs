@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::fd::OwnedFd,
     process::{Command, Stdio},
     thread,
@@ -168,6 +169,33 @@ fn what_is_wrong_is_said_with_its_place() {
             "onceward: gateway.upstream = \"\" (from default): where is the service? Name it with --upstream http://127.0.0.1:3000"
         )
     );
+}
+
+// covers: L6
+#[test]
+fn on_sigterm_an_order_is_seen_to_its_end_whose_client_is_gone() {
+    let home = Home::new();
+    let origin = Origin::start(&[Then::Hold]);
+    let server = gateway(&home, &origin.url(), &[]);
+    let mut client = TcpStream::connect(server.address).unwrap();
+    let head = format!(
+        "POST /orders HTTP/1.1\r\nhost: shop.example\r\ncontent-type: application/json\r\n{KEY}\
+         content-length: 9\r\nexpect: 100-continue\r\n\r\n"
+    );
+    client.write_all(head.as_bytes()).unwrap();
+    client.read_exact(&mut [0; 1]).unwrap();
+    client.write_all(b"{\"tea\":1}").unwrap();
+    assert_eq!(origin.booked(), 1);
+    // With the rest of `100 Continue` unread it is reset, so that no connection is left to wait for.
+    drop(client);
+    server.terminate();
+    server.await_closed();
+    origin.go_on();
+    let drained =
+        "drained: 1 requests finished, 0 stopped and now in doubt, 0 connections and 0 tunnels cut\n";
+    assert_eq!(server.ended(), (Some(0), drained.to_owned()));
+    let shown = home.run(&["effects", "show", "order-17", "--json"]).json();
+    assert_eq!(shown["effects"][0]["effect"]["state"], "done", "{shown}");
 }
 
 // covers: O3, L6

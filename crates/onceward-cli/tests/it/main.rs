@@ -7,5 +7,6 @@ mod commands;
 mod demo;
 mod gateway;
 mod kit;
+mod routes;
 mod serving;
 mod suites;

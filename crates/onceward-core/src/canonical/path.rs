@@ -32,7 +32,7 @@ pub(super) struct Step {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Selector {
+pub(crate) enum Selector {
     /// A member name, as its canonical text between the quotes.
     Name(Box<[u8]>),
     Index(u64),
@@ -66,6 +66,8 @@ pub enum PathFault {
     NegativeIndex,
     /// Several selectors in one pair of brackets; a path each says the same.
     Union,
+    /// It can select several values, where one is asked for.
+    Several,
     /// With it, the route's paths have more than [`STEPS_MAX`] steps.
     Length,
 }
@@ -80,6 +82,7 @@ impl fmt::Display for PathInvalid {
             PathFault::Slice => "slices are not supported",
             PathFault::NegativeIndex => "negative indexes are not supported",
             PathFault::Union => "several selectors in one segment are not supported",
+            PathFault::Several => "path can select several values",
             PathFault::Length => "paths have too many steps",
         };
         write!(f, "{fault} at byte {}", self.offset)
@@ -90,13 +93,7 @@ impl Error for PathInvalid {}
 
 /// Compiles `path` behind the steps that a route already has.
 pub(super) fn compile(path: &str, role: Role, steps: &mut Vec<Step>) -> Result<(), PathInvalid> {
-    let mut reader = Reader { rest: path, path_len: path.len() };
-    if !reader.take("$") {
-        return Err(reader.fault(PathFault::Root));
-    }
-    if reader.rest.is_empty() {
-        return Err(reader.fault(PathFault::Whole));
-    }
+    let mut reader = Reader::new(path)?;
     while !reader.rest.is_empty() {
         if steps.len() >= STEPS_MAX {
             return Err(reader.fault(PathFault::Length));
@@ -109,12 +106,42 @@ pub(super) fn compile(path: &str, role: Role, steps: &mut Vec<Step>) -> Result<(
     Ok(())
 }
 
+/// Reads the selectors of a path that leads to one value: no wildcard, no descent.
+pub(crate) fn single(path: &str) -> Result<Vec<Selector>, PathInvalid> {
+    let mut reader = Reader::new(path)?;
+    let mut selectors = Vec::new();
+    while !reader.rest.is_empty() {
+        let start = reader.fault(PathFault::Several);
+        if selectors.len() >= STEPS_MAX {
+            return Err(reader.fault(PathFault::Length));
+        }
+        let Step { descends, selector, .. } = reader.segment()?;
+        if descends || matches!(selector, Selector::Any) {
+            return Err(start);
+        }
+        selectors.push(selector);
+    }
+    Ok(selectors)
+}
+
 struct Reader<'p> {
     rest: &'p str,
     path_len: usize,
 }
 
-impl Reader<'_> {
+impl<'p> Reader<'p> {
+    /// Reads a path from behind its `$`.
+    fn new(path: &'p str) -> Result<Self, PathInvalid> {
+        let mut reader = Self { rest: path, path_len: path.len() };
+        if !reader.take("$") {
+            return Err(reader.fault(PathFault::Root));
+        }
+        if reader.rest.is_empty() {
+            return Err(reader.fault(PathFault::Whole));
+        }
+        Ok(reader)
+    }
+
     fn segment(&mut self) -> Result<Step, PathInvalid> {
         self.skip_blanks();
         let descends = self.take("..");

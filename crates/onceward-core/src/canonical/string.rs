@@ -39,7 +39,7 @@ fn special(word: u64) -> u64 {
 }
 
 /// Reads the escape that `bytes` begin with; the second value is its length.
-pub(super) fn unescape(bytes: &[u8]) -> Result<(char, usize), Reason> {
+pub(crate) fn unescape(bytes: &[u8]) -> Result<(char, usize), Reason> {
     let simple = match bytes {
         [_, b'u', hex @ ..] => return unescape_unit(hex),
         [_, byte @ (b'"' | b'\\' | b'/'), ..] => char::from(*byte),
@@ -85,7 +85,7 @@ fn unit(bytes: &[u8]) -> Result<(u32, &[u8]), Reason> {
 }
 
 /// Writes one scalar as RFC 8785 section 3.2.2.2 does.
-pub(super) fn escape(scalar: char, text: &mut Vec<u8>) {
+pub(crate) fn escape(scalar: char, text: &mut Vec<u8>) {
     match scalar {
         '"' => text.extend_from_slice(b"\\\""),
         '\\' => text.extend_from_slice(b"\\\\"),

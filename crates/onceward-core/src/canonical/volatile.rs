@@ -51,22 +51,18 @@ impl Volatile {
         Self::named(&[], &["csrf", "nonce", "timestamp"])
     }
 
-    /// Members of the outermost object do not count, nor does the member that `path` leads to from there.
+    /// Members of the outermost object do not count, nor do the members that `paths` lead to from there.
     ///
     /// The names are what stands between the quotes of canonical text; without characters that JSON escapes, those are the names.
-    pub(crate) fn members(root_names: &'static [&'static str], path: &[&str]) -> Self {
+    pub(crate) fn members(root_names: &'static [&'static str], paths: &[&[&str]]) -> Self {
         let mut volatile = Self::named(root_names, &[]);
-        volatile.steps = path
-            .iter()
-            .map(|name| Step {
+        for path in paths {
+            volatile.starts |= 1 << volatile.steps.len();
+            volatile.steps.extend(path.iter().zip(1..).map(|(name, number)| Step {
                 selector: Selector::Name(name.as_bytes().into()),
                 descends: false,
-                role: None,
-            })
-            .collect();
-        if let Some(last) = volatile.steps.last_mut() {
-            last.role = Some(Role::Volatile);
-            volatile.starts = 1;
+                role: (number == path.len()).then_some(Role::Volatile),
+            }));
         }
         volatile
     }

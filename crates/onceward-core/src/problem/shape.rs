@@ -136,15 +136,13 @@ fn adcp_recovery(code: &str, retry: Retry) -> &'static str {
     }
 }
 
-/// The `name` of a PayPal error, which goes with its status; `None` for a status that PayPal does not answer with.
+/// The `name` of a PayPal error, which goes with its status; `None` where PayPal has none for a status that refusals have.
 const fn paypal_name(status: u16) -> Option<&'static str> {
     match status {
         400 => Some("INVALID_REQUEST"),
-        401 => Some("AUTHENTICATION_FAILURE"),
         403 => Some("NOT_AUTHORIZED"),
         409 => Some("RESOURCE_CONFLICT"),
         422 => Some("UNPROCESSABLE_ENTITY"),
-        500 => Some("INTERNAL_SERVER_ERROR"),
         503 => Some("SERVICE_UNAVAILABLE"),
         _ => None,
     }

@@ -5,30 +5,32 @@ use core::time::Duration;
 use crate::{
     canonical::Volatile,
     fingerprint::Equality,
-    key::{Carriers, KEY_CHARS_MAX, KeyForm, KeyRule},
+    key::{Carriers, KEY_CHARS_MAX, KeyForm, KeyPath, KeyRule},
     outcome::{Policy, StatusSet},
     profile::{Manner, Namespace, Profile, RefusalBody},
 };
 
-/// What a body's comparison leaves out, beside the credentials of `push_notification_config`: a closed list.
+/// What a body's comparison leaves out: a closed list, with [`CREDENTIALS`].
 const EXCLUDED: &[&str] = &["idempotency_key", "context", "governance_context"];
+
+/// Where a task's secret for its webhooks stands, which may be another at each try.
+const CREDENTIALS: [&str; 3] = ["push_notification_config", "authentication", "credentials"];
 
 impl Profile {
     /// The key travels in the body; only success is an outcome; a key whose time is over is refused.
     #[must_use]
     pub fn adcp() -> Self {
-        let credentials = ["push_notification_config", "authentication", "credentials"];
         Self {
             name: "adcp",
             carriers: Carriers::new(&[]),
-            body_member: Some("idempotency_key"),
+            body_member: Some(KeyPath::members(&["idempotency_key"])),
             issue_field: None,
             // `^[A-Za-z0-9_.:-]{16,255}$`
             key_rule: KeyRule { chars_min: 16, chars_max: KEY_CHARS_MAX, form: KeyForm::Word },
             is_key_required: true,
             methods: &["POST"],
             namespace: Namespace::Actor,
-            equality: Equality::Canonical(Volatile::members(EXCLUDED, &credentials)),
+            equality: Equality::Canonical(Volatile::members(EXCLUDED, &[&CREDENTIALS])),
             policy: Policy {
                 wait: Duration::ZERO,
                 // Rule 3: no error is stored. A 4xx is the agent's own word that the task was not done; 408 and 421 may be a proxy's.

@@ -332,6 +332,7 @@ fn faults_name_the_place_and_quote_nothing() {
         (PathFault::Slice, "slices are not supported at byte 7"),
         (PathFault::NegativeIndex, "negative indexes are not supported at byte 7"),
         (PathFault::Union, "several selectors in one segment are not supported at byte 7"),
+        (PathFault::Several, "path can select several values at byte 7"),
         (PathFault::Length, "paths have too many steps at byte 7"),
     ];
     for (fault, text) in cases {

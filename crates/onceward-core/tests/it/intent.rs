@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use onceward_core::actor::{Actor, Tenant};
 use onceward_core::canonical::{BodyInvalid, Reason};
 use onceward_core::intent::{IntentDigest, IntentDigestMalformed, IntentInvalid, text};
 use onceward_core::secret::Secret;
@@ -12,7 +13,7 @@ use proptest::test_runner::TestRunner;
 use serde::Deserialize;
 
 use crate::properties::{Value, value, written};
-use crate::vectors::{Invalid, hex_of, read};
+use crate::vectors::{Invalid, read};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -182,15 +183,23 @@ fn digests_differ_for_different_bodies() {
 // covers: F5
 #[test]
 fn what_is_stored_is_keyed_and_bound_to_the_actor() {
-    let secret = Secret::new([0; 32]);
-    let stored =
-        |secret: &Secret, actor: &[u8], body: &[u8]| IntentDigest::of(body).unwrap().stored(secret, actor);
-    let one = stored(&secret, b"actor", b"{}");
-    // HMAC-SHA-256 of the length-prefixed fields "intent", "actor", SHA-256("{}"), computed apart.
-    assert_eq!(hex_of(&one), "7c1cbe5c1aa234c28f81bd4dd3c6dfa8420873ec578594254119bba0d16c412b");
-    assert_ne!(stored(&Secret::new([1; 32]), b"actor", b"{}"), one);
-    assert_ne!(stored(&secret, b"another", b"{}"), one);
-    assert_ne!(stored(&secret, b"actor", b"[]"), one);
+    let (zeros, ones) = (Secret::new([0; 32]), Secret::new([1; 32]));
+    let stored = |secret: &Secret, tenant: &str, source: &'static str, actor: &[u8], body: &[u8]| {
+        let actor = Actor::new(source, actor);
+        IntentDigest::of(body).unwrap().stored(secret, &Tenant::named(tenant), &actor).to_string()
+    };
+    let one = stored(&zeros, "default", "cookie", b"actor", b"{}");
+    // HMAC-SHA-256 of the length-prefixed fields "intent", "default", "cookie", "actor", SHA-256("{}"), computed apart.
+    assert_eq!(one, "8c95cd3d9f2739df3440304a035917bea9c1bb72a4a7f4be6d861b026045d0fb");
+    assert_eq!(stored(&zeros, "default", "cookie", b"actor", b" { } "), one, "the same intent");
+    let others = [
+        stored(&ones, "default", "cookie", b"actor", b"{}"),
+        stored(&zeros, "another", "cookie", b"actor", b"{}"),
+        stored(&zeros, "default", "session", b"actor", b"{}"),
+        stored(&zeros, "default", "cookie", b"another", b"{}"),
+        stored(&zeros, "default", "cookie", b"actor", b"[]"),
+    ];
+    assert!(!others.contains(&one), "{others:?}");
 }
 
 // covers: K6

@@ -8,6 +8,7 @@ mod fingerprint;
 mod header;
 mod intent;
 mod key;
+mod key_path;
 mod outcome;
 mod precondition;
 mod problem;

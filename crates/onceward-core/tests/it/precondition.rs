@@ -17,13 +17,14 @@ fn time(text: &str) -> Option<Timestamp> {
 // covers: P2
 #[test]
 fn a_tag_reads_as_rfc_9110_writes_it() {
-    // RFC 9110, 8.8.3: the three examples.
-    for text in ["\"xyzzy\"", "W/\"xyzzy\"", "\"\""] {
+    // RFC 9110, 8.8.3: the three examples, and one in which letters of both cases count.
+    for text in ["\"xyzzy\"", "W/\"xyzzy\"", "\"\"", "\"aB/c=\""] {
         assert_eq!(tag(text).to_string(), text);
     }
     for text in ["xyzzy", "w/\"xyzzy\"", "\"a\"b", "\"a", "\"a\" \"b\"", "", "*", "\"a b\"", "\"\u{1}\""] {
         assert_eq!(ETag::parse(text), Err(PreconditionInvalid::Tag), "{text}");
     }
+    assert_eq!(ETag::strong("xyzzy"), Ok(tag("\"xyzzy\"")));
     assert_eq!(ETag::strong("a\"b"), Err(PreconditionInvalid::Tag));
 }
 
@@ -81,6 +82,7 @@ fn a_snapshot_reads_in_each_kind() {
     let rows = [
         ("version: 17", Snapshot::Version(17), "version: 17"),
         ("version=17", Snapshot::Version(17), "version: 17"),
+        (" version :17 ", Snapshot::Version(17), "version: 17"),
         (
             "ts=2026-11-21T12:00:03.250Z",
             Snapshot::At(Timestamp::from_ms(1_795_262_403_250)),

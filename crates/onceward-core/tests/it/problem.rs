@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use onceward_core::key::Key;
-use onceward_core::problem::{Form, Problem, seconds_up};
-use onceward_core::refusal::Refusal;
+use onceward_core::problem::{Form, Problem, page, seconds_up};
+use onceward_core::refusal::{PROBLEM_SLUGS, Refusal};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
@@ -266,5 +266,17 @@ proptest! {
     #[test]
     fn no_value_breaks_out(value in any::<String>()) {
         check_hostile(&value);
+    }
+}
+
+// covers: C3
+#[test]
+fn a_type_leads_to_its_own_page() {
+    for slug in PROBLEM_SLUGS {
+        let page = page(slug).unwrap();
+        assert!(page.contains(&format!("\n`{slug}` · HTTP ")), "{slug}: {page}");
+    }
+    for stranger in ["", "key-reused.md", "KEY-REUSED", "nothing"] {
+        assert_eq!(page(stranger), None, "{stranger:?}");
     }
 }

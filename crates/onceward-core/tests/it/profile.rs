@@ -21,7 +21,19 @@ macro_rules! pages {
     };
 }
 
-pages!["onceward", "ietf-07", "stripe-v1", "acp", "ucp", "adcp", "oasis", "paypal", "idemstep", "idempot-js",];
+pages![
+    "onceward",
+    "ietf-07",
+    "stripe-v1",
+    "acp",
+    "ucp",
+    "adcp",
+    "adcp-mcp",
+    "oasis",
+    "paypal",
+    "idemstep",
+    "idempot-js",
+];
 
 fn all() -> impl Iterator<Item = Profile> {
     Profile::NAMES.iter().map(|name| Profile::named(name).unwrap())
@@ -45,7 +57,7 @@ fn table(profile: &Profile) -> String {
     let Profile { policy, manner, .. } = profile;
     let rows = [
         ("Fields with the key", list(profile.carriers.names().map(code))),
-        ("Body member with the key", profile.body_member.map_or_else(none, code)),
+        ("Body member with the key", profile.body_member.as_ref().map_or_else(none, code)),
         ("Field with its time of issue", profile.issue_field.map_or_else(none, code)),
         ("Form of the key", form(profile)),
         ("Without a key", (if profile.is_key_required { "400 `key-missing`" } else { "passes" }).to_owned()),
@@ -280,10 +292,23 @@ const PAIRS: &[(&str, &str, &[&str])] = &[
     ),
     (r#"{"ext":{"context":1,"credentials":"x"}}"#, r#"{"ext":{"context":1,"credentials":"y"}}"#, &[]),
     (r#"{"ext":{"context":1}}"#, r#"{"ext":{"context":2}}"#, &[]),
+    (r#"{"id":1,"params":{"_meta":{"progressToken":1}}}"#, r#"{"id":"b","params":{}}"#, &["adcp-mcp"]),
+    (
+        r#"{"params":{"arguments":{"a":1,"context":1,"governance_context":"x","idempotency_key":"x"}}}"#,
+        r#"{"params":{"arguments":{"a":1,"context":2,"governance_context":"y","idempotency_key":"y"}}}"#,
+        &["adcp-mcp"],
+    ),
+    (
+        r#"{"params":{"arguments":{"push_notification_config":{"url":"u","authentication":{"credentials":"x"}}}}}"#,
+        r#"{"params":{"arguments":{"push_notification_config":{"url":"u","authentication":{"credentials":"y"}}}}}"#,
+        &["adcp-mcp"],
+    ),
+    (r#"{"params":{"name":"a","arguments":{}}}"#, r#"{"params":{"name":"b","arguments":{}}}"#, &[]),
+    (r#"{"params":{"arguments":{"id":1}}}"#, r#"{"params":{"arguments":{"id":2}}}"#, &[]),
 ];
 
 const CANONICAL: &[&str] =
-    &["onceward", "ietf-07", "stripe-v1", "acp", "adcp", "paypal", "idemstep", "idempot-js"];
+    &["onceward", "ietf-07", "stripe-v1", "acp", "adcp", "adcp-mcp", "paypal", "idemstep", "idempot-js"];
 
 // covers: C4, F1
 #[test]
@@ -337,7 +362,7 @@ fn a_time_of_issue_is_used_only_to_refuse() {
         (at(5 * 60 * 1_000), Ok(())),
         (at(5 * 60 * 1_000 + 1), invalid(KeyInvalid::FromTheFuture)),
         (at(-3_600_000), Ok(())),
-        (at(-3_600_001), Err(Refusal::KeyExpired)),
+        (at(-3_600_001), Err(Refusal::KeyExpired { effect: Effect::Unknown })),
     ];
     for (issued, expected) in rows {
         assert_eq!(check_issue(issued, now, hour), expected, "{issued:?}");

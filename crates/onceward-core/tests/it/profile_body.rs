@@ -55,12 +55,21 @@ fn stripe_gets_an_error_object() {
         let value: Value = serde_json::from_str(&plain("stripe-v1", slug)).unwrap();
         value["error"]["type"].as_str().unwrap().to_owned()
     };
-    let kinds =
-        ["outcome-unknown", "key-invalid", "body-too-large", "store-unavailable", "record-corrupt"].map(kind);
-    assert_eq!(
-        kinds,
-        ["idempotency_error", "invalid_request_error", "invalid_request_error", "api_error", "api_error"]
-    );
+    // What the key itself is refused for once it was used.
+    let of_the_key: Vec<&str> =
+        PROBLEM_SLUGS.iter().copied().filter(|slug| kind(slug) == "idempotency_error").collect();
+    let expected = [
+        "key-reused",
+        "in-progress",
+        "outcome-unknown",
+        "outcome-not-kept",
+        "key-expired",
+        "cancelled",
+        "history-lost",
+    ];
+    assert_eq!(of_the_key, expected);
+    let kinds = ["key-invalid", "body-too-large", "upstream-unreachable", "record-corrupt"].map(kind);
+    assert_eq!(kinds, ["invalid_request_error", "invalid_request_error", "api_error", "api_error"]);
 }
 
 // covers: C3, C4
@@ -156,6 +165,21 @@ fn odata_gets_the_rest_as_an_inner_error() {
             r#""innererror":{"type":"https://api.test/problems/key-expired","retryable":false,"effect":"done","#,
             r#""retry":"new-key","next_action":"Check whether the effect of then is what you want; "#,
             r#"use a new key for a new action."}}}"#,
+        )
+    );
+}
+
+// covers: C3, C4, K7
+#[test]
+fn of_a_key_that_is_older_than_all_memory_only_that_is_said() {
+    assert_eq!(
+        plain("oasis", "key-forgotten"),
+        concat!(
+            r#"{"error":{"code":"key-expired","#,
+            r#""message":"The key is older than anything that is remembered; it may have been used.","#,
+            r#""innererror":{"type":"https://api.test/problems/key-expired","retryable":false,"effect":"unknown","#,
+            r#""retry":"after-resolution","next_action":"Check whether the effect happened; "#,
+            r#"use a new key only if it did not."}}}"#,
         )
     );
 }

@@ -22,6 +22,8 @@ pub(super) enum Act {
     Trailers,
     /// A field that belongs to the connection.
     Hop,
+    /// The result of a tool (Model Context Protocol), under the id of its call.
+    Result,
     Panic,
     Cut,
 }
@@ -44,6 +46,7 @@ impl Directive {
                 "large" => directive.act = Act::Large,
                 "trailers" => directive.act = Act::Trailers,
                 "hop" => directive.act = Act::Hop,
+                "result" => directive.act = Act::Result,
                 "panic" => directive.act = Act::Panic,
                 "cut" => directive.act = Act::Cut,
                 _ => return None,

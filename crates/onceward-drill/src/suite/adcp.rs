@@ -48,7 +48,7 @@ const CASES: &[Case] = cases! {
 };
 
 /// The code of a refusal, which stands in both places (`core/error.json`).
-fn code_is(answer: &Answer, expected: &str) -> Judged {
+pub(super) fn code_is(answer: &Answer, expected: &str) -> Judged {
     holds("the refusal is a success", !(200..300).contains(&answer.status))?;
     let body = body_of(answer)?;
     let code =
@@ -70,7 +70,7 @@ async fn a_request_without_a_key_is_invalid(talk: &Talk<'_>) -> Judged {
     is_invalid(talk, &talk.unkeyed()).await
 }
 
-async fn a_key_of_15_characters_is_invalid(talk: &Talk<'_>) -> Judged {
+pub(super) async fn a_key_of_15_characters_is_invalid(talk: &Talk<'_>) -> Judged {
     let key: String = talk.key().chars().take(15).collect();
     is_invalid(talk, &talk.order(&key)).await
 }
@@ -79,28 +79,28 @@ async fn a_key_with_another_character_is_invalid(talk: &Talk<'_>) -> Judged {
     is_invalid(talk, &talk.order(&format!("{}/b", talk.key()))).await
 }
 
-async fn a_key_of_16_characters_is_taken(talk: &Talk<'_>) -> Judged {
+pub(super) async fn a_key_of_16_characters_is_taken(talk: &Talk<'_>) -> Judged {
     let key: String = talk.key().chars().rev().take(16).collect();
     repeated_as(talk, talk.order(&key), talk.order(&key)).await.map(drop)
 }
 
-async fn a_key_is_its_agents_own(talk: &Talk<'_>) -> Judged {
+pub(super) async fn a_key_is_its_agents_own(talk: &Talk<'_>) -> Judged {
     two_actors(talk).await
 }
 
-async fn a_repeat_gets_the_stored_response(talk: &Talk<'_>) -> Judged {
+pub(super) async fn a_repeat_gets_the_stored_response(talk: &Talk<'_>) -> Judged {
     repeated(talk).await.map(drop)
 }
 
-async fn an_error_is_not_stored(talk: &Talk<'_>) -> Judged {
+pub(super) async fn an_error_is_not_stored(talk: &Talk<'_>) -> Judged {
     runs_again(talk, "status=400", 400).await
 }
 
-async fn a_failure_is_not_stored(talk: &Talk<'_>) -> Judged {
+pub(super) async fn a_failure_is_not_stored(talk: &Talk<'_>) -> Judged {
     failure_is_not_kept(talk).await
 }
 
-async fn a_failure_without_effect_runs_again(talk: &Talk<'_>) -> Judged {
+pub(super) async fn a_failure_without_effect_runs_again(talk: &Talk<'_>) -> Judged {
     runs_again(talk, "not-consumed=500", 500).await
 }
 
@@ -114,7 +114,7 @@ async fn conflict(talk: &Talk<'_>) -> Result<(Answer, Answer), Stop> {
     Ok((first, second))
 }
 
-async fn another_payload_is_a_conflict(talk: &Talk<'_>) -> Judged {
+pub(super) async fn another_payload_is_a_conflict(talk: &Talk<'_>) -> Judged {
     conflict(talk).await.map(drop)
 }
 
@@ -128,7 +128,7 @@ async fn a_conflict_gives_no_hint(talk: &Talk<'_>) -> Judged {
 }
 
 /// Either is allowed; one that runs twice is not.
-async fn a_request_in_flight_is_told_or_waited_for(talk: &Talk<'_>) -> Judged {
+pub(super) async fn a_request_in_flight_is_told_or_waited_for(talk: &Talk<'_>) -> Judged {
     let ask = talk.order(&talk.key());
     let (first, repeat) = talk.while_held(&ask, talk.ask_and_release(&ask)).await?;
     accepted(&first)?;
@@ -142,7 +142,7 @@ async fn a_request_in_flight_is_told_or_waited_for(talk: &Talk<'_>) -> Judged {
     talk.calls_are(1).await
 }
 
-async fn another_payload_in_flight_is_a_conflict(talk: &Talk<'_>) -> Judged {
+pub(super) async fn another_payload_in_flight_is_a_conflict(talk: &Talk<'_>) -> Judged {
     let key = talk.key();
     let other = async { code_is(&talk.ask(&talk.other_order(&key)).await?, "IDEMPOTENCY_CONFLICT") };
     let (first, ()) = talk.while_held(&talk.order(&key), other).await?;
@@ -150,7 +150,7 @@ async fn another_payload_in_flight_is_a_conflict(talk: &Talk<'_>) -> Judged {
     talk.calls_are(1).await
 }
 
-async fn of_many_at_once_one_runs(talk: &Talk<'_>) -> Judged {
+pub(super) async fn of_many_at_once_one_runs(talk: &Talk<'_>) -> Judged {
     crowd(talk, 409).await
 }
 
@@ -161,11 +161,11 @@ async fn member_does_not_count(talk: &Talk<'_>, name: &str, values: [serde_json:
     repeated_as(talk, first, second).await.map(drop)
 }
 
-async fn the_context_does_not_count(talk: &Talk<'_>) -> Judged {
+pub(super) async fn the_context_does_not_count(talk: &Talk<'_>) -> Judged {
     member_does_not_count(talk, "context", [json!({"trace": "a"}), json!({"trace": "b"})]).await
 }
 
-async fn the_governance_context_does_not_count(talk: &Talk<'_>) -> Judged {
+pub(super) async fn the_governance_context_does_not_count(talk: &Talk<'_>) -> Judged {
     member_does_not_count(talk, "governance_context", [json!("a"), json!("b")]).await
 }
 
@@ -173,12 +173,12 @@ fn notifications(url: &str, credentials: &str) -> serde_json::Value {
     json!({"url": url, "authentication": {"schemes": ["Bearer"], "credentials": credentials}})
 }
 
-async fn the_credentials_of_notifications_do_not_count(talk: &Talk<'_>) -> Judged {
+pub(super) async fn the_credentials_of_notifications_do_not_count(talk: &Talk<'_>) -> Judged {
     let values = [notifications("https://a.example/", "one"), notifications("https://a.example/", "two")];
     member_does_not_count(talk, "push_notification_config", values).await
 }
 
-async fn where_notifications_go_counts(talk: &Talk<'_>) -> Judged {
+pub(super) async fn where_notifications_go_counts(talk: &Talk<'_>) -> Judged {
     let key = talk.key();
     let ask = |url: &str| {
         let ask = talk.unkeyed().with_member("push_notification_config", &notifications(url, "one"));
@@ -197,11 +197,11 @@ async fn the_order_of_members_does_not_count(talk: &Talk<'_>) -> Judged {
     repeated_as(talk, carrying(first), carrying(second)).await.map(drop)
 }
 
-async fn another_key_is_another_request(talk: &Talk<'_>) -> Judged {
+pub(super) async fn another_key_is_another_request(talk: &Talk<'_>) -> Judged {
     two_effects(talk, talk.order(&talk.key()), talk.order(&talk.key())).await
 }
 
-async fn an_error_stands_in_both_places(talk: &Talk<'_>) -> Judged {
+pub(super) async fn an_error_stands_in_both_places(talk: &Talk<'_>) -> Judged {
     let (_, conflict) = conflict(talk).await?;
     has_texts(&conflict, &["/adcp_error/message", "/errors/0/message"])?;
     let body = body_of(&conflict)?;

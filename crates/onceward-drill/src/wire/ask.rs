@@ -2,7 +2,12 @@
 
 use std::io::Write as _;
 
+use serde_json::json;
+
 use crate::target::Target;
+
+/// The tool that is called where the order names none: AdCP's own order.
+const TOOL: &str = "create_media_buy";
 
 /// One field line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +100,37 @@ impl Ask {
         {
             members.insert(name.to_owned(), value.clone());
             *content = serde_json::Value::Object(members).to_string().into_bytes();
+        }
+        self
+    }
+
+    /// As a call of a tool (Model Context Protocol, `tools/call`): of the one that its body calls, else of [`TOOL`], with its body as arguments.
+    pub(crate) fn calling(mut self, id: u64) -> Self {
+        if let Body::Sized(content) = &mut self.body
+            && let Ok(serde_json::Value::Object(members)) = serde_json::from_slice(content)
+        {
+            let mut call = if members.contains_key("jsonrpc") {
+                serde_json::Value::Object(members)
+            } else {
+                json!({"jsonrpc": "2.0", "method": "tools/call", "params": {"name": TOOL, "arguments": members}})
+            };
+            if let Some(members) = call.as_object_mut() {
+                members.insert("id".to_owned(), id.into());
+            }
+            *content = call.to_string().into_bytes();
+        }
+        self.without("accept").with("accept", "application/json, text/event-stream")
+    }
+
+    /// Has one more argument, where its body is a call of a tool.
+    pub(crate) fn with_argument(mut self, name: &str, value: &serde_json::Value) -> Self {
+        if let Body::Sized(content) = &mut self.body
+            && let Ok(mut call) = serde_json::from_slice::<serde_json::Value>(content)
+            && let Some(arguments) =
+                call.pointer_mut("/params/arguments").and_then(serde_json::Value::as_object_mut)
+        {
+            arguments.insert(name.to_owned(), value.clone());
+            *content = call.to_string().into_bytes();
         }
         self
     }
@@ -212,6 +248,20 @@ mod tests {
         let trailed = ask.without("authorization").trailed_by(&[("k", "v")]);
         let sent = format!("{head}Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nk: v\r\n\r\n");
         assert_eq!(text(trailed.bytes(&target)), sent);
+    }
+
+    #[test]
+    fn an_order_becomes_the_call_of_a_tool() {
+        let order = Ask::new("POST", "/mcp").carrying("application/json", r#"{"tea":1}"#);
+        let call = order.calling(7).with_argument("key", &"k".into());
+        let body: serde_json::Value = serde_json::from_slice(call.content()).unwrap();
+        let params = json!({"name": "create_media_buy", "arguments": {"tea": 1, "key": "k"}});
+        assert_eq!(body, json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}));
+        let again = call.calling(8).with_argument("key", &"l".into());
+        let body: serde_json::Value = serde_json::from_slice(again.content()).unwrap();
+        let params = json!({"name": "create_media_buy", "arguments": {"tea": 1, "key": "l"}});
+        assert_eq!(body, json!({"jsonrpc": "2.0", "id": 8, "method": "tools/call", "params": params}));
+        assert_eq!(again.fields.iter().filter(|field| field.name == "accept").count(), 1);
     }
 
     #[test]

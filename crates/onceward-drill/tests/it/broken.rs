@@ -59,6 +59,17 @@ const NAIVE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "adcp-mcp",
+        &[
+            "a_call_without_a_key_passes",
+            "a_key_beside_the_arguments_is_none",
+            "a_key_is_its_agents_own",
+            "an_error_is_not_stored",
+            "a_failure_without_effect_runs_again",
+            "another_key_is_another_request",
+        ],
+    ),
+    (
         "oasis",
         &[
             "a_failure_without_effect_is_executed_again",

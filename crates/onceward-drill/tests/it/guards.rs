@@ -79,6 +79,12 @@ async fn adcp_is_whole() {
     keeps_all("adcp", &[]).await;
 }
 
+// covers: C4 K1 B2
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adcp_over_mcp_is_whole() {
+    keeps_all("adcp-mcp", &[]).await;
+}
+
 // covers: C4
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn oasis_is_whole() {

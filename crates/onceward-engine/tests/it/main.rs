@@ -5,6 +5,7 @@
 mod counting;
 mod deadline;
 mod kit;
+mod processes;
 mod running;
 mod simulation;
 mod trouble;

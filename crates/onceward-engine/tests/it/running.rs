@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use onceward_core::{key::Key, outcome::Policy, record::OnMismatch};
-use onceward_engine::{DrainReport, Engine, Limits};
+use onceward_core::{actor::Actor, key::Key, outcome::Policy, record::OnMismatch};
+use onceward_engine::{Call, DrainReport, Engine, Limits};
 use onceward_store::{AuditCursor, AuditLog, EntryFilter};
 use tokio::time::Instant;
 
@@ -125,6 +125,33 @@ async fn a_duplicate_that_may_not_wait_is_told_that_the_first_one_runs() {
     assert_eq!(run(30).await.unwrap(), "in-progress", "a second place was given where there is one");
     assert_eq!(waiting.await.unwrap(), "order 1 stored Repeat Same");
     assert_eq!(first.await.unwrap(), "order 1 Recorded");
+}
+
+// covers: W2 K4
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_waits_with_all_its_places_leaves_those_of_others() {
+    let limits = Limits { waiters_max: 2, waiters_per_actor_max: 1, ..Limits::default() };
+    let engine = World::sound().engine(limits).await;
+    let effects = Arc::new(AtomicUsize::new(0));
+    let run = |actor: &'static str, key: &'static str| {
+        let (engine, effects) = (engine.clone(), Arc::clone(&effects));
+        let asked = Call { actor: Actor::new("session", actor.as_bytes()), ..call(key, "a", policy()) };
+        tokio::spawn(async move {
+            let slow = answering(&effects, Duration::from_secs(20), 201, "made");
+            told(&engine.run(asked, slow).await)
+        })
+    };
+    let firsts = [run("mallory", "a"), run("mallory", "b"), run("alice", "a")];
+    tokio::time::sleep(SHORT).await;
+    let waiting = run("mallory", "a");
+    tokio::time::sleep(SHORT).await;
+    assert_eq!(run("mallory", "b").await.unwrap(), "in-progress", "she got a second place");
+    let alices = run("alice", "a");
+    assert_eq!(waiting.await.unwrap(), "made stored Repeat Same");
+    assert_eq!(alices.await.unwrap(), "made stored Repeat Same");
+    for first in firsts {
+        assert_eq!(first.await.unwrap(), "made Recorded");
+    }
 }
 
 // covers: F6 B2

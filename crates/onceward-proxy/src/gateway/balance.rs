@@ -1,12 +1,14 @@
 //! Which instance of the service a request goes to.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use onceward_engine::UpstreamSeen;
 use tokio::time::Instant;
 
 use super::address::UpstreamUrl;
 use super::health::{Health, Sighting};
+use crate::upstream::Origin;
 
 /// The instances: the one with the fewest requests under way is next, and of several such the next in turn.
 #[derive(Debug)]
@@ -19,7 +21,11 @@ pub(super) struct Balance {
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) url: UpstreamUrl,
+    /// What its shared connections are kept under.
+    pub(super) origin: Origin,
     under_way: AtomicUsize,
+    requests: AtomicU64,
+    connect_failures: AtomicU64,
     health: Mutex<Health>,
 }
 
@@ -29,8 +35,17 @@ pub(super) struct Place(Arc<Instance>);
 
 impl Balance {
     pub(super) fn new(urls: Vec<UpstreamUrl>) -> Self {
-        let instance =
-            |url| Arc::new(Instance { url, under_way: AtomicUsize::new(0), health: Mutex::default() });
+        let instance = |url: UpstreamUrl| {
+            let origin = Origin { scheme: url.scheme, target: url.target.clone() };
+            Arc::new(Instance {
+                url,
+                origin,
+                under_way: AtomicUsize::new(0),
+                requests: AtomicU64::new(0),
+                connect_failures: AtomicU64::new(0),
+                health: Mutex::default(),
+            })
+        };
         Self { instances: urls.into_iter().map(instance).collect(), turn: AtomicUsize::new(0) }
     }
 
@@ -56,11 +71,15 @@ impl Instance {
     /// Counts a request as under way here.
     pub(super) fn place(self: &Arc<Self>) -> Place {
         self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
         Place(Arc::clone(self))
     }
 
     /// Takes note of what was seen of it, and says so where that changes whether it gets requests.
     pub(super) fn note(&self, sighting: Sighting, now: Instant) {
+        if sighting == Sighting::Unreachable {
+            self.connect_failures.fetch_add(1, Ordering::Relaxed);
+        }
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         let was_up = health.is_up(now);
         *health = health.on(sighting, now);
@@ -68,6 +87,15 @@ impl Instance {
             (true, false) => tracing::warn!(upstream = %self.url, "an upstream is out"),
             (false, true) => tracing::warn!(upstream = %self.url, "an upstream is back"),
             (true, true) | (false, false) => {}
+        }
+    }
+
+    /// What there is to say of it.
+    pub(super) fn seen(&self, now: Instant) -> UpstreamSeen {
+        UpstreamSeen {
+            is_up: self.is_up(now),
+            requests: self.requests.load(Ordering::Relaxed),
+            connect_failures: self.connect_failures.load(Ordering::Relaxed),
         }
     }
 

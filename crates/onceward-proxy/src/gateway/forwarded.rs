@@ -1,5 +1,6 @@
 //! What the service is told about the client, and what of the client's own words it is not told.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue, VIA};
@@ -87,17 +88,20 @@ pub(super) fn tell(head: &mut Parts, client: Client, trusted: &TrustedProxies) -
     }
     let is_trusted = trusted.contains(client.peer.ip());
     let host = host(head);
-    retain(&mut head.headers, |name| is_passed_on(name, is_trusted));
-    let peer = client.peer.ip().to_canonical();
     let headers = &mut head.headers;
-    append_item(headers, X_FORWARDED_FOR, &peer.to_string())?;
-    let hop = format!("for={};host=\"{host}\";proto={}", node(peer), client.scheme.as_str());
-    append_item(headers, FORWARDED, &hop)?;
-    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(client.scheme.as_str()));
+    if !headers.keys().all(|name| is_passed_on(name, is_trusted)) {
+        retain(headers, |name| is_passed_on(name, is_trusted));
+    }
+    let peer = client.peer.ip().to_canonical();
+    let address = peer.to_string();
+    let (node, scheme) = (node(peer, &address), client.scheme.as_str());
+    append_item(headers, X_FORWARDED_FOR, &[&address])?;
+    append_item(headers, FORWARDED, &["for=", &node, ";host=\"", &host, "\";proto=", scheme])?;
+    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
     if !headers.contains_key(X_FORWARDED_HOST) {
         headers.insert(X_FORWARDED_HOST, HeaderValue::try_from(host)?);
     }
-    append_item(headers, VIA, &format!("{} onceward", version(head.version)))
+    append_item(headers, VIA, &[version(head.version), " onceward"])
 }
 
 /// The host as the client wrote it, or as its target says in HTTP/2; the server has seen to it that it is one.
@@ -109,11 +113,14 @@ pub(super) fn host(head: &Parts) -> String {
 
 /// Whether a client's field goes on. `Expect` is answered by our own server when it reads the body.
 fn is_passed_on(name: &HeaderName, is_trusted: bool) -> bool {
-    let meant = name.as_str().replace('_', "-");
-    let names_client = meant.starts_with("x-forwarded-") || matches!(&*meant, "forwarded" | "x-real-ip");
+    let written = name.as_str();
+    let is_misspelt = written.contains('_');
+    let hyphened = if is_misspelt { Cow::Owned(written.replace('_', "-")) } else { Cow::Borrowed(written) };
+    let names_client =
+        hyphened.starts_with("x-forwarded-") || matches!(&*hyphened, "forwarded" | "x-real-ip");
     match names_client {
-        true => is_trusted && meant == name.as_str(),
-        false => meant != EPOCH.as_str() && *name != EXPECT,
+        true => is_trusted && !is_misspelt,
+        false => hyphened != EPOCH.as_str() && *name != EXPECT,
     }
 }
 
@@ -129,23 +136,23 @@ fn retain(headers: &mut HeaderMap, is_kept: impl Fn(&HeaderName) -> bool) {
     }
 }
 
-/// Adds an item to a list, on one line: some servers read only one.
-fn append_item(headers: &mut HeaderMap, name: HeaderName, item: &str) -> Result<(), Ambiguous> {
-    let mut list = Vec::new();
+/// Adds an item, of these parts, to a list on one line: some servers read only one.
+fn append_item(headers: &mut HeaderMap, name: HeaderName, item: &[&str]) -> Result<(), Ambiguous> {
+    let mut list = Vec::with_capacity(item.iter().map(|part| part.len()).sum());
     for line in headers.get_all(&name) {
         list.extend_from_slice(line.as_bytes());
         list.extend_from_slice(b", ");
     }
-    list.extend_from_slice(item.as_bytes());
+    item.iter().for_each(|part| list.extend_from_slice(part.as_bytes()));
     headers.insert(name, HeaderValue::try_from(list)?);
     Ok(())
 }
 
 /// RFC 7239, section 6.
-fn node(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("\"[{ip}]\""),
+fn node(ip: IpAddr, address: &str) -> Cow<'_, str> {
+    match ip {
+        IpAddr::V4(_) => Cow::Borrowed(address),
+        IpAddr::V6(_) => Cow::Owned(format!("\"[{address}]\"")),
     }
 }
 

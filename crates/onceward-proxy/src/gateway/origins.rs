@@ -23,6 +23,7 @@ use super::limits::Times;
 use super::unserved::Unserved;
 use crate::pass_through::with_causes;
 use crate::server::RequestBody;
+use crate::target::Scheme;
 use crate::upstream::{Evidence, Unanswered, Untouched, Upstream, UpstreamBody};
 
 /// A request body as the guard hands it on.
@@ -52,6 +53,23 @@ impl Origins {
 
     pub(super) fn balance(&self) -> &Balance {
         &self.0.balance
+    }
+
+    pub(super) fn times(&self) -> &Times {
+        &self.0.times
+    }
+
+    /// The `Host` of all requests, where it is not the client's.
+    pub(super) fn host(&self) -> Option<&HeaderValue> {
+        self.0.host.as_ref()
+    }
+
+    /// Whether each instance speaks HTTP/1.1 without TLS.
+    pub(super) fn takes_plain(&self) -> bool {
+        let is_plain = |instance: &Arc<Instance>| {
+            instance.url.scheme == Scheme::Http && !instance.url.is_cleartext_http2
+        };
+        self.0.balance.instances().iter().all(is_plain)
     }
 
     /// The `Host` of requests to `instance` that no client has asked for.
@@ -158,7 +176,7 @@ impl Service<Request<Body1>> for Origins {
 }
 
 /// The log is where the owner finds out what the client is not told.
-fn note(instance: &Instance, unanswered: &Unanswered) {
+pub(super) fn note(instance: &Instance, unanswered: &Unanswered) {
     tracing::warn!(upstream = %instance.url, error = with_causes(unanswered), "an upstream did not answer");
     let now = Instant::now();
     match unanswered.evidence {
@@ -176,7 +194,7 @@ fn note(instance: &Instance, unanswered: &Unanswered) {
 }
 
 /// Whether another instance may fare better, where it is proven that this one did nothing.
-fn is_for_another(evidence: Evidence) -> bool {
+pub(super) fn is_for_another(evidence: Evidence) -> bool {
     match evidence {
         Evidence::Untouched(
             Untouched::ConnectFailed

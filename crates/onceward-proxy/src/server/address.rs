@@ -147,13 +147,17 @@ fn is_own(target: &Target, local: SocketAddr) -> bool {
 /// The absolute URI of a request to `target`, which its own URI or else its `host` names.
 ///
 /// # Errors
-/// [`HeadFault::RequestTarget`] for a target without a path, such as `*`.
+/// [`HeadFault::RequestTarget`] for a target without a path, such as `*` or `http://shop.example?page=1`: only to some servers
+/// that is `/`.
 pub(super) fn absolute(
     uri: &Uri,
     host: Option<&HeaderValue>,
     scheme: Scheme,
     target: &Target,
 ) -> Result<Uri, HeadFault> {
+    if uri.path_and_query().is_some_and(|path| !path.as_str().starts_with('/')) {
+        return Err(HeadFault::RequestTarget);
+    }
     let authority = uri.authority().map(uri::Authority::as_str);
     let written = authority.or_else(|| host?.to_str().ok());
     let written = written.filter(|text| is_written_so(text, target, scheme));
@@ -171,7 +175,7 @@ pub(super) fn absolute(
         Scheme::Https => uri::Scheme::HTTPS,
     });
     absolute.authority = uri::Authority::from_maybe_shared(authority).ok();
-    absolute.path_and_query = Some(path).filter(|path| path.as_str() != "*");
+    absolute.path_and_query = Some(path);
     Uri::from_parts(absolute).ok().ok_or(HeadFault::RequestTarget)
 }
 

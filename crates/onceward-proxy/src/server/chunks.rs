@@ -5,7 +5,7 @@ const SIZE_DIGITS_MAX: u8 = 15;
 
 /// The place in a chunked body (RFC 9112, section 7.1).
 #[derive(Debug, Default)]
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     step: Step,
     /// Bytes of chunk extensions, sizes and trailers so far: what a sender could make endless without sending data.
     overhead: usize,
@@ -35,11 +35,11 @@ impl Default for Step {
 /// The body cannot be read in one way only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the chunked body is malformed")]
-pub(super) struct ChunkFault;
+pub(crate) struct ChunkFault;
 
 impl Chunks {
     /// Whether the whole body has passed.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.step == Step::Done
     }
 
@@ -61,7 +61,7 @@ impl Chunks {
     /// Follows `bytes` and tells how many of them belong to this body.
     ///
     /// `overhead_max` bounds all bytes that are not data.
-    pub(super) fn follow(&mut self, bytes: &[u8], overhead_max: usize) -> Result<usize, ChunkFault> {
+    pub(crate) fn follow(&mut self, bytes: &[u8], overhead_max: usize) -> Result<usize, ChunkFault> {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             match self.step {

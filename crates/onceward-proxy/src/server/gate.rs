@@ -13,10 +13,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 pub(super) use self::ledger::Ledger;
 use super::activity::Activity;
+use super::alarm::Alarm;
 use super::chunks::Chunks;
 use super::head::{self, BodyLength, Framing, HeadFault, Then};
 use crate::limits::Limits;
@@ -182,7 +183,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
         loop {
             let since = self.activity.idle_since();
             let until = since.unwrap_or_else(Instant::now) + self.limits.idle_time;
-            ready!(self.timer.poll_until(until, cx));
+            ready!(self.timer.alarm.poll(until, cx));
             if self.activity.idle_since().is_some_and(|since| since.elapsed() >= self.limits.idle_time) {
                 return Poll::Ready(Step::End);
             }
@@ -431,7 +432,7 @@ enum Wait {
 #[derive(Default)]
 struct Timer {
     wait: Option<(Wait, Instant)>,
-    sleep: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
 }
 
 impl Timer {
@@ -452,22 +453,7 @@ impl Timer {
             }
         };
         self.wait = Some((wait, until));
-        self.poll_until(until, cx)
-    }
-
-    /// Leaves a timer that is over too early as it is, and sets it anew then: most ends move away before they come.
-    fn poll_until(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        if sleep.deadline() > until {
-            sleep.as_mut().reset(until);
-        }
-        loop {
-            ready!(sleep.as_mut().poll(cx));
-            if Instant::now() >= until {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(until);
-        }
+        self.alarm.poll(until, cx)
     }
 }
 

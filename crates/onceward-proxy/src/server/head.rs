@@ -164,7 +164,7 @@ pub(super) fn judge(head: &[u8], fields_max: usize) -> Result<Framing, HeadFault
 }
 
 /// Lines of a text in which LF stands only after CR, as [`end`] has seen to.
-fn split_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn split_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use http::header::{ACCEPT, CONNECTION, HOST, PROXY_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
 
@@ -63,6 +65,10 @@ impl<E: Exchange> Line<E> {
         self.listener.limits()
     }
 
+    pub(super) fn info(&self) -> &Arc<ConnectionInfo> {
+        &self.info
+    }
+
     pub(super) fn activity(&self) -> Arc<Activity> {
         Arc::clone(&self.activity)
     }
@@ -102,6 +108,7 @@ impl<E: Exchange> Line<E> {
             (Destination::Own | Destination::Tunnel(_), Front::Origin(_)) => {
                 Err(HeadFault::ConnectRefused.into())
             }
+            (Destination::Origin(..), Front::Origin(_)) if asks_the_server(&parts) => Ok(server_options()),
             (Destination::Origin(scheme, target), _) => {
                 self.exchange(Request::from_parts(parts, body), scheme, &target, session).await
             }
@@ -146,6 +153,19 @@ impl<E> Clone for Line<E> {
             activity: Arc::clone(&self.activity),
         }
     }
+}
+
+/// Whether a request is about the server, not about anything that it serves: `OPTIONS *` (RFC 9110 section 9.3.7).
+fn asks_the_server(head: &Parts) -> bool {
+    head.method == Method::OPTIONS && head.uri.path_and_query().is_some_and(|path| path == "*")
+}
+
+/// Answered here: instances differ in whether they know the target at all, and a proxy that knows it as `/` has read another
+/// request. As they also differ in what they take to follow it, nothing does.
+fn server_options() -> Response<ProxyBody> {
+    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 enum Refused {

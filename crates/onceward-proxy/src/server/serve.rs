@@ -13,6 +13,7 @@ use super::Exchange;
 use super::activity::Activity;
 use super::gate::Gate;
 use super::line::{Line, LineService};
+use super::plain::{Left, PlainClient};
 use super::rare::Rare;
 use super::tasks::{Kind, Tasks};
 
@@ -28,6 +29,11 @@ where
     E: Exchange,
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let mut client = PlainClient::new(io, &line);
+    if line.listener().exchange.answer_plain(&mut client).await == Left::Nothing {
+        return;
+    }
+    let io = client.into_rest();
     let stop = line.listener().tasks.stop().clone();
     let limits = *line.limits();
     let gate = Gate::new(io, line.activity(), limits);

@@ -69,9 +69,9 @@ impl From<ConnectError> for DialError {
 
 /// Scheme and target of a request: what pooled connections are shared by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin {
-    pub(super) scheme: Scheme,
-    pub(super) target: Target,
+pub(crate) struct Origin {
+    pub(crate) scheme: Scheme,
+    pub(crate) target: Target,
 }
 
 impl Origin {

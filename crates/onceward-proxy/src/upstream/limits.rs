@@ -49,7 +49,7 @@ pub struct UpstreamLimits {
     pub pool_idle: Duration,
     /// How long a pooled HTTP/1.1 connection may have been unused and still take a request that is not safe.
     pub pool_idle_unsafe: Duration,
-    /// Unused HTTP/1.1 connections kept to one origin, in number, by each worker.
+    /// Unused HTTP/1.1 connections kept to one origin, in number, by each worker; as many again for plain requests.
     pub idle_per_origin_max: usize,
     /// Simultaneous connections of guarded requests, in number.
     pub fresh_connections_max: usize,

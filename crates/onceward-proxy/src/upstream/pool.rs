@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::dial::Origin;
 use super::limits::UpstreamLimits;
 use super::link::Link;
+use super::plain::PlainLink;
 use crate::workers::{self, WORKERS_MAX};
 
 /// While the first connection to an origin is being made, others wait this long to share it if it turns out to
@@ -58,7 +59,8 @@ struct Origins {
 /// What is known and kept of one origin.
 #[derive(Default)]
 struct Kept {
-    http1: Vec<Unused>,
+    http1: Vec<Unused<Link>>,
+    plain: Vec<Unused<PlainLink>>,
     http2: Option<(Link, Instant)>,
     /// Held while the first connection is made.
     gate: Arc<Gate<()>>,
@@ -66,9 +68,15 @@ struct Kept {
 }
 
 /// An HTTP/1.1 connection between two requests. Nothing polls it: whether it was closed is seen when it is taken up.
-struct Unused {
-    link: Link,
+struct Unused<L> {
+    link: L,
     since: Instant,
+}
+
+impl<L> Unused<L> {
+    fn now(link: L) -> Self {
+        Self { link, since: Instant::now() }
+    }
 }
 
 impl Pool {
@@ -102,6 +110,29 @@ impl Pool {
             }
         }
         None
+    }
+
+    /// Takes a connection for a plain request, which is safe.
+    pub(super) fn take_plain(&self, origin: &Origin, now: Instant) -> Option<PlainLink> {
+        let mut origins = self.locked();
+        let kept = origins.by_origin.get_mut(origin)?;
+        let unused_max = self.limits.pool_idle;
+        while let Some(mut last) = kept.plain.pop_if(|last| now.duration_since(last.since) < unused_max) {
+            if last.link.is_open() {
+                return Some(last.link);
+            }
+        }
+        None
+    }
+
+    /// Takes a connection back that may carry another plain request.
+    pub(super) fn keep_plain(self: &Arc<Self>, origin: &Origin, link: PlainLink) {
+        let unused_max = self.limits.idle_per_origin_max;
+        self.with_kept(origin, |kept| {
+            if kept.plain.len() < unused_max {
+                kept.plain.push(Unused::now(link.at_rest()));
+            }
+        });
     }
 
     /// Waits while another connection to `origin` is being made, unless its protocol is known to allow no
@@ -145,7 +176,7 @@ impl Pool {
         let unused_max = self.limits.idle_per_origin_max;
         self.with_kept(origin, |kept| {
             if kept.http1.len() < unused_max {
-                kept.http1.push(Unused { link, since: Instant::now() });
+                kept.http1.push(Unused::now(link));
             }
         });
     }
@@ -209,9 +240,11 @@ async fn sweep(pool: Weak<Pool>, idle: Duration) {
         let mut origins = pool.locked();
         origins.by_origin.retain(|_, kept| {
             kept.http1.retain_mut(|unused| unused.since.elapsed() < idle && unused.link.is_open());
+            kept.plain.retain_mut(|unused| unused.since.elapsed() < idle && unused.link.is_open());
             kept.http2.take_if(|(link, used)| !link.is_open() || !link.is_in_use() && used.elapsed() >= idle);
             // A gate that someone holds is the sign of a connection to come.
-            !kept.http1.is_empty() || kept.http2.is_some() || Arc::strong_count(&kept.gate) > 1
+            let is_empty = kept.http1.is_empty() && kept.plain.is_empty() && kept.http2.is_none();
+            !is_empty || Arc::strong_count(&kept.gate) > 1
         });
         if origins.by_origin.is_empty() {
             origins.is_swept = false;

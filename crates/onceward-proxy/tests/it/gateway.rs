@@ -5,6 +5,7 @@ mod heads;
 mod heads_http2;
 mod kit;
 mod passing;
+mod plain;
 mod recorder;
 mod servers;
 mod tls;

@@ -238,6 +238,12 @@ pub async fn each_claim_that_is_lost_is_counted_once<S: Subject>(mut subject: S)
     drop(store);
     expected = match subject.crash().await {
         Survival::Records => (BTreeMap::from([("holder-gone", 1)]), 0, 5),
+        Survival::Leases => {
+            assert_eq!(counted(&*subject.store()).await, (BTreeMap::new(), 0, 4));
+            clock.advance(LEASE);
+            kit::sweep_all(&*subject.store()).await;
+            (BTreeMap::from([("lease-lapsed", 1)]), 1, 5)
+        }
         Survival::Nothing => (BTreeMap::new(), 0, 0),
     };
     assert_eq!(counted(&*subject.store()).await, expected);

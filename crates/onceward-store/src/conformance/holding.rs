@@ -251,8 +251,8 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     .await
 }
 
-/// What a dead process held is in doubt at once, or behind the history barrier.
-// covers: L10, T5
+/// What a dead process held is in doubt: at once, or when its lease has lapsed; or it is behind the history barrier.
+// covers: L4, L10, T5
 pub async fn a_crash_leaves_no_claim_behind<S: Subject>(mut subject: S) {
     let store = subject.store();
     let holder = granted(&*store, 1, 1).await;
@@ -262,32 +262,37 @@ pub async fn a_crash_leaves_no_claim_behind<S: Subject>(mut subject: S) {
     let done = granted(&*store, 3, 1).await;
     store.settle(id(3), done, Settle::Complete(answer())).await.expect("the store answers");
     drop(store);
-    let claimed_at = subject.clock().now();
-    subject.clock().advance(Duration::from_secs(1));
+    let (clock, claimed_at) = (subject.clock(), subject.clock().now());
+    clock.advance(Duration::from_secs(1));
 
     let survival = subject.crash().await;
     let store = subject.store();
     let retry = |key| Claim { issued_at: Some(claimed_at), ..claim(key, 2) };
-    let replies = [
-        store.claim(retry(1)).await.expect("the store answers"),
-        store.claim(retry(3)).await.expect("the store answers"),
-    ];
-    match survival {
-        Survival::Records => {
-            let [first, third] = replies.map(|reply| decision(Ok(reply)));
-            let doubt = Denial::InDoubt { reason: DoubtReason::HolderGone, sent_at: claimed_at };
-            assert_eq!(first, Decision::Refuse(doubt));
-            assert!(matches!(third, Decision::Replay { outcome: Some(_), .. }), "{third:?}");
-            let second = decision(store.claim(retry(2)).await);
-            assert!(matches!(second, Decision::Execute(_)), "{second:?}");
-            // It may have been merely slow: its answer counts still (L13).
-            let late = decision(store.settle(id(1), holder, Settle::Complete(answer())).await);
-            assert_eq!(late, Decision::Settled);
+    let reason = match survival {
+        Survival::Records => DoubtReason::HolderGone,
+        Survival::Leases => {
+            let waits = Decision::Wait { lease_left: LEASE - Duration::from_secs(1), drift: Drift::Same };
+            for key in [1, 2] {
+                assert_eq!(decision(store.claim(retry(key)).await), waits);
+            }
+            clock.set(claimed_at.after(LEASE));
+            DoubtReason::LeaseLapsed
         }
         Survival::Nothing => {
-            for reply in replies {
+            for key in [1, 3] {
+                let reply = store.claim(retry(key)).await.expect("the store answers");
                 assert!(matches!(reply, Reply::HistoryLost { .. }), "{reply:?}");
             }
+            return;
         }
-    }
+    };
+    let doubt = Decision::Refuse(Denial::InDoubt { reason, sent_at: claimed_at });
+    assert_eq!(decision(store.claim(retry(1)).await), doubt);
+    let third = decision(store.claim(retry(3)).await);
+    assert!(matches!(third, Decision::Replay { outcome: Some(_), .. }), "{third:?}");
+    let second = decision(store.claim(retry(2)).await);
+    assert!(matches!(second, Decision::Execute(_)), "{second:?}");
+    // It may have been merely slow: its answer counts still (L13).
+    let late = decision(store.settle(id(1), holder, Settle::Complete(answer())).await);
+    assert_eq!(late, Decision::Settled);
 }

@@ -2,7 +2,7 @@
 
 use onceward_core::{
     actor::{Label, LookupId},
-    record::{Decision, Event, Record},
+    record::{Event, Record},
     time::Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -11,7 +11,7 @@ use super::ledger::{Ledger, from_time};
 use crate::{
     codec::{self, Row},
     port::{Reply, StoredAudit},
-    step::{Held, Kind, Loss},
+    step::{Change, Kind, Loss, Step},
 };
 
 /// An open transaction at one point in time.
@@ -78,39 +78,26 @@ impl Transaction<'_> {
         event: Event,
         label: Option<&Label>,
     ) -> rusqlite::Result<Applied> {
-        let (place, record, kept) = match found {
+        let (place, found) = match found {
             Found::Unreadable { .. } => {
                 return Ok(Applied { reply: Reply::Corrupt, before: None, after: None });
             }
-            Found::Record { place, record, label } => (Some(place), record, Some(label)),
-            Found::Nothing => (None, Record::absent(), None),
+            Found::Record { place, record, label } => (Some(place), Some((record, label))),
+            Found::Nothing => (None, None),
         };
-        let before = record.clone();
-        let (record, decision) = record.on(event, self.now);
-        let applied = Applied {
-            before: place.map(|_| Kind::of(&before.state)),
-            after: (!record.is_blank()).then(|| Kind::of(&record.state)),
-            reply: Reply::decided(decision, &record, self.now),
-        };
-        if record != before {
-            self.ledger.census.moved(applied.before, applied.after);
+        let Step { reply, change, before, after, lost } = Step::of(found, event, label, self.now);
+        self.lost.extend(lost);
+        if !matches!(change, Change::Keep) {
+            self.ledger.census.moved(before, after);
             self.wrote = true;
-            self.lost.extend(Held::of(&before).and_then(|held| held.lost(&record, self.now)));
-            match (place, kept, label) {
-                (Some(place), _, _) if record.is_blank() => self.delete(place)?,
-                (Some(place), Some(mut kept), label) => {
-                    // The tags belong to the id; what a new attempt is about may be worded anew.
-                    if let (true, Some(label)) = (executes(&applied.reply), label) {
-                        kept.effect.clone_from(&label.effect);
-                    }
-                    self.update(id, place, record, &kept)?;
-                }
-                (None, _, Some(label)) => self.insert(id, record, label)?,
-                // An event that makes no record came out with one: nothing to show it under, and nothing that needs it.
-                (None, _, None) | (Some(_), None, _) => {}
-            }
         }
-        Ok(applied)
+        match (place, change) {
+            (Some(place), Change::Forget) => self.delete(place)?,
+            (Some(place), Change::Put(record, label)) => self.update(id, place, record, &label)?,
+            (None, Change::Put(record, label)) => self.insert(id, record, &label)?,
+            (None, Change::Forget) | (_, Change::Keep) => {}
+        }
+        Ok(Applied { reply, before, after })
     }
 
     fn insert(&self, id: LookupId, record: Record, label: &Label) -> rusqlite::Result<()> {
@@ -163,12 +150,5 @@ impl Transaction<'_> {
             .prepare_cached("INSERT INTO audit (at_ms, key, json) VALUES (?1, ?2, ?3)")?
             .execute((from_time(line.at), line.key.as_ref().map(|key| key.as_bytes()), &line.json))
             .map(drop)
-    }
-}
-
-fn executes(reply: &Reply) -> bool {
-    match reply {
-        Reply::Decided { decision, .. } => matches!(decision, Decision::Execute(_)),
-        Reply::Corrupt | Reply::HistoryLost { .. } => false,
     }
 }

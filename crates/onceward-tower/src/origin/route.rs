@@ -5,7 +5,7 @@ use std::{error::Error, fmt, sync::Arc};
 use http::HeaderName;
 use onceward_core::{
     fingerprint::Equality,
-    key::{Carriers, KeyRule},
+    key::{Carriers, KeyPath, KeyRule},
     outcome::Policy,
     profile::{Manner, Namespace, Profile},
 };
@@ -31,7 +31,7 @@ pub struct Guarding {
     /// The fields that carry a key.
     pub carriers: Carriers,
     /// The member of a JSON body that carries one.
-    pub body_member: Option<&'static str>,
+    pub body_member: Option<KeyPath>,
     /// The field in which a key's time of issue travels, by which old and future keys are refused.
     pub issue_field: Option<&'static str>,
     /// Which keys are accepted.
@@ -72,7 +72,7 @@ impl Guarding {
         Self {
             methods: profile.methods,
             carriers: profile.carriers.clone(),
-            body_member: profile.body_member,
+            body_member: profile.body_member.clone(),
             issue_field: profile.issue_field,
             key_rule: profile.key_rule,
             is_key_required: profile.is_key_required,

@@ -3,12 +3,16 @@
 use axum::{
     Router,
     body::Body,
-    routing::{get, post},
+    response::IntoResponse,
+    routing::{get, post, put},
 };
 use http::{Request, StatusCode};
-use onceward_core::profile::{Namespace, Profile};
+use onceward_core::{
+    precondition::{Current, ETag},
+    profile::{Namespace, Profile},
+};
 use onceward_tower::{
-    Fence, IdempotencyKey, Intent, OnceLayer, OriginRules, effect,
+    Expected, Fence, IdempotencyKey, Intent, OnceLayer, OriginRules, Versioned, effect,
     origin::{Guarding, OriginSettings, Route},
 };
 use tower::ServiceExt;
@@ -175,4 +179,37 @@ async fn handlers_signal_in_their_answers() {
     assert_eq!(ask(&router, order("/none")).await, released("order 2"));
     assert_eq!(ask(&router, order("/done")).await, first("order 3").replace("200\n", "429\n"));
     assert_eq!(ask(&router, order("/done")).await, again("order 3").replace("200\n", "429\n"));
+}
+
+// covers: P2
+#[tokio::test(start_paused = true)]
+async fn a_handler_holds_what_its_client_expects_and_says_what_is_current() {
+    let write = |Expected(expected): Expected| async move {
+        let current = Current { etag: ETag::strong("v2").ok(), ..Current::default() };
+        let status = match expected.check(&current) {
+            Ok(()) => StatusCode::OK,
+            Err(stale) => stale.problem_type().status.try_into().unwrap(),
+        };
+        (status, Versioned(current), if expected.is_none() { "no" } else { "a" }).into_response()
+    };
+    let world = World::start().await;
+    let app = Router::new().route("/cart", put(write)).layer(layer(&world, onceward()));
+    let told = async |key: &str, name: &'static str, value: &'static str| {
+        let mut request = Request::put("/cart").header(name, value).body(Body::empty()).unwrap();
+        if !key.is_empty() {
+            request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        }
+        let answer = app.clone().oneshot(request).await.unwrap();
+        let tag = answer.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), tag)
+    };
+    let v2 = || Some("\"v2\"".to_owned());
+    assert_eq!(told("a", "if-match", "\"v2\"").await, (200, v2()));
+    assert_eq!(told("b", "if-match", "\"v1\"").await, (412, v2()));
+    assert_eq!(told("b", "if-match", "\"v1\"").await, (412, v2()), "again");
+    assert_eq!(told("c", "precondition-snapshot", "version: 1").await, (409, v2()));
+    assert_eq!(told("", "if-match", "\"v1\"").await, (412, v2()), "without a key");
+    assert_eq!(told("", "x", "1").await, (200, v2()));
+    assert_eq!(told("d", "if-match", "v1").await, (400, None), "refused by the guard");
+    assert_eq!(told("", "if-match", "v1").await, (400, None), "refused by the extractor");
 }

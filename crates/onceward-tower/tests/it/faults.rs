@@ -7,7 +7,7 @@ use std::{
 
 use http::Request;
 use http_body_util::BodyExt;
-use onceward_core::{outcome::Policy, profile::Profile};
+use onceward_core::{key::KeyPath, outcome::Policy, profile::Profile};
 use onceward_store::{Fault, Faults};
 use onceward_tower::origin::{Guarding, OriginSettings};
 use tokio::time::Instant;
@@ -67,7 +67,8 @@ fn by_profile() -> OriginSettings {
 
 /// A profile whose key stands in the body: `part part part ` is none.
 fn by_member() -> OriginSettings {
-    let guarding = Guarding { body_member: Some("key"), ..Guarding::of(&Profile::onceward()) };
+    let guarding =
+        Guarding { body_member: Some(KeyPath::members(&["key"])), ..Guarding::of(&Profile::onceward()) };
     OriginSettings { others: Some(guarding), ..by_profile() }
 }
 

@@ -95,6 +95,9 @@ impl Files {
             url: StoreUrl::Sqlite(self.store.clone()),
             durability: Durability::Power,
             secret_file: self.state_dir.join("secret"),
+            is_strict: true,
+            promotion_keeps_all: false,
+            replicas_to_wait: 0,
         }
     }
 

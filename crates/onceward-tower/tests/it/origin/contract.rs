@@ -88,7 +88,7 @@ async fn a_contract_without_other_requests_or_with_keys_in_the_body_says_so() {
     assert_eq!((contract.get("others"), &contract["routes"]), (None, &json!([])));
     let (_, _, adcp) = shop(OriginSettings::of(Profile::adcp())).await;
     let contract = page(&adcp, asking("GET /.well-known/idempotency", &[], "")).await;
-    assert_eq!((&contract["carriers"], &contract["body_member"]), (&json!([]), &json!("idempotency_key")));
+    assert_eq!((&contract["carriers"], &contract["body_member"]), (&json!([]), &json!("$.idempotency_key")));
 }
 
 // covers: C3

@@ -2,9 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use onceward_core::key::{KeyForm, KeyRule};
+use onceward_core::{
+    key::{KeyForm, KeyRule},
+    precondition::{Current, ETag, Snapshot},
+    time::Timestamp,
+};
 use onceward_tower::{
-    Fence, IdempotencyKey,
+    Fence, IdempotencyKey, Versioned,
     origin::{Demand, Guarding, OriginSettings},
 };
 
@@ -78,6 +82,52 @@ async fn a_precondition_that_a_handler_finds_stale_is_final() {
     assert!(repeat.starts_with("412\netag: \\\"2\\\"\nidempotent-replayed: true\n"), "{repeat}");
 }
 
+/// What is current, to the millisecond 2026-11-21T12:00:03.250Z.
+fn current() -> Current {
+    let snapshot = Some(Snapshot::Version(7));
+    let modified = Some(Timestamp::from_ms(1_795_262_403_250));
+    Current { etag: ETag::strong("v7").ok(), modified, snapshot }
+}
+
+const VERSIONS: &str =
+    "etag: \\\"v7\\\"\nlast-modified: Sat, 21 Nov 2026 12:00:03 GMT\nsnapshot: version: 7\n";
+
+// covers: P2 O1
+#[tokio::test(start_paused = true)]
+async fn an_answer_publishes_the_versions_that_its_handler_says() {
+    let versioned = site(|_| async {
+        let mut answer = response(200, &[], text("7"));
+        answer.extensions_mut().insert(Versioned(current()));
+        Ok(answer)
+    });
+    let shop = World::start().await.shop(onceward(), versioned);
+    let asked = || keyed("PUT /orders/7", "k", &[("if-match", "\"v6\"")], "a");
+    for answer in ["PUT", "PUT again"] {
+        let told = ask(&shop, asked()).await;
+        assert!(told.starts_with(&format!("200\n{VERSIONS}")), "{answer}: {told}");
+    }
+    assert_eq!(told(&shop, asked()).await, "200 again 7");
+    // Whoever reads it needs them first.
+    let read = ask(&shop, asking("GET /orders/7", &[], "")).await;
+    assert_eq!(read, format!("200\n{VERSIONS}\n7"));
+    let unkeyed = ask(&shop, asking("PUT /orders/7", &[], "a")).await;
+    assert_eq!(unkeyed, format!("200\n{VERSIONS}{ADVERTISED}\n7"));
+}
+
+// covers: P2
+#[tokio::test(start_paused = true)]
+async fn a_field_of_the_handlers_own_stays_and_what_is_not_current_is_not_said() {
+    let stale = site(|_| async {
+        let mut answer = response(412, &[("etag", "\"own\"")], text("stale"));
+        let snapshot = Some(Snapshot::Lsn(0x16_b374_d848));
+        answer.extensions_mut().insert(Versioned(Current { modified: None, snapshot, ..current() }));
+        Ok(answer)
+    });
+    let shop = World::start().await.shop(onceward(), stale);
+    let told = ask(&shop, keyed("PUT /orders/7", "k", &[], "a")).await;
+    assert!(told.starts_with("412\netag: \\\"own\\\"\nsnapshot: lsn:16/B374D848\nidempotency-"), "{told}");
+}
+
 /// A UUIDv7 issued so many milliseconds after the start.
 fn uuid_v7(offset_ms: i64) -> String {
     let digits = format!("{:012x}", STARTED_MS.strict_add_signed(offset_ms));
@@ -105,6 +155,22 @@ async fn a_keys_own_time_is_used_only_to_refuse() {
         assert_eq!(told(&shop, keyed("POST /orders", &key, &[], "a")).await, expected, "{offset_ms} ms");
     }
     assert_eq!(count.get(), 2);
+}
+
+// covers: K7 C3
+#[tokio::test(start_paused = true)]
+async fn of_a_key_from_before_all_memory_nothing_is_said_to_be_done() {
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+    let (_, count, shop) = shop(onceward()).await;
+    let key = uuid_v7(-402 * DAY);
+    let answer = ask(&shop, keyed("POST /orders", &key, &[], "a")).await;
+    let marks = format!("idempotency-key-consumed: true\nintent-status: expired\n{ADVERTISED}");
+    assert!(answer.starts_with("409\n") && answer.contains(&marks), "{answer}");
+    let (_, body) = answer.split_once("\n\n").unwrap();
+    for said in ["/problems/key-expired", r#"\"effect\":\"unknown\""#, r#"\"retry\":\"after-resolution\""#] {
+        assert!(body.contains(said), "{said}: {body}");
+    }
+    assert_eq!(count.get(), 0);
 }
 
 // covers: K2

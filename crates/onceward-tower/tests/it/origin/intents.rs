@@ -6,6 +6,12 @@ use std::{
 };
 
 use http::Request;
+use onceward_core::{
+    actor::{Actor, Tenant},
+    intent::IntentDigest,
+    key::Key,
+};
+use onceward_store::{AuditCursor, AuditLog};
 use onceward_tower::{
     Intent,
     origin::{Demand, Guarding, OriginSettings},
@@ -25,6 +31,45 @@ const MEANT: Lines = &[("intent-sha256", DIGEST)];
 
 fn demanding(intent: Demand) -> OriginSettings {
     OriginSettings { others: Some(Guarding { intent, ..guarding() }), ..onceward() }
+}
+
+// covers: F5 A1
+#[tokio::test(start_paused = true)]
+async fn what_was_meant_is_audited_under_the_secret_and_bound_to_its_actor() {
+    const ALICE: Lines = &[("authorization", "Bearer alice"), ("intent-sha256", DIGEST)];
+    const BOB: Lines = &[("authorization", "Bearer bob"), ("intent-sha256", DIGEST)];
+    let (world, _, shop) = shop(onceward()).await;
+    let drifted = r#"{"nonce":7,"item":"book"}"#;
+    let asked = [(ALICE, BODY), (ALICE, BODY), (BOB, BODY), (BOB, drifted), (&[], BODY)];
+    for (lines, body) in asked {
+        told(&shop, keyed("POST /orders", "k", lines, body)).await;
+    }
+    world.engine.close().await;
+    let tag = world.engine.key_tag(&Key::new("k").unwrap());
+    let lines = world.audit_log.read(AuditCursor::default(), Some(tag), 10).await.unwrap();
+    let audited: Vec<_> = lines
+        .iter()
+        .map(|(_, line)| {
+            let event: serde_json::Value = serde_json::from_str(&line.json).unwrap();
+            ["decision", "intent"].map(|name| event[name].as_str().map(str::to_owned))
+        })
+        .collect();
+    let stored = |credentials: &str| {
+        let actor = Actor::new("authorization", credentials.as_bytes());
+        let digest = IntentDigest::parse(DIGEST).unwrap();
+        Some(digest.stored(world.engine.secret(), &Tenant::single(), &actor).to_string())
+    };
+    let said = |decision: &str, intent| [Some(decision.to_owned()), intent];
+    let expected = [
+        said("executed", stored("Bearer alice")),
+        said("replayed", stored("Bearer alice")),
+        said("executed", stored("Bearer bob")),
+        // What is left out of a digest may still make another request (F6).
+        said("refused", stored("Bearer bob")),
+        said("executed", None),
+    ];
+    assert_eq!(audited, expected);
+    assert_ne!(stored("Bearer alice"), stored("Bearer bob"));
 }
 
 // covers: F5 C2

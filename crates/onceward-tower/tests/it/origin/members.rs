@@ -10,7 +10,7 @@ use http::{HeaderMap, Request};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use onceward_core::{
-    key::{KeyForm, KeyRule},
+    key::{KeyForm, KeyPath, KeyRule},
     outcome::Policy,
 };
 use onceward_tower::origin::{Guarding, OriginSettings};
@@ -21,7 +21,7 @@ use crate::kit::{
 };
 
 fn member() -> Guarding {
-    Guarding { body_member: Some("idempotency_key"), ..guarding() }
+    Guarding { body_member: Some(KeyPath::members(&["idempotency_key"])), ..guarding() }
 }
 
 fn guarded_by(guarding: Guarding) -> OriginSettings {
@@ -81,6 +81,45 @@ async fn a_key_is_read_from_the_outermost_object_of_a_json_body() {
             let ran = usize::from(expected.starts_with("201"));
             assert_eq!((count.get(), world.records().await), (ran, remembered), "{body}");
         }
+    }
+}
+
+// covers: K1
+#[tokio::test(start_paused = true)]
+async fn a_key_is_read_where_its_path_leads() {
+    let (runs, passed, invalid) = ("201 first order 1", "201 passed order 1", "400 key-invalid");
+    let rows = [
+        ("$.a.b", r#"{"x":1,"a":{"c":[1e400,{}],"b":"k"}}"#, runs),
+        ("$.a.b", r#"{"a":{"b":"\u006b"}}"#, runs),
+        ("$['a b']['']", r#"{"a b":{"":"k"}}"#, runs),
+        ("$[1].k", r#"["k",{"k":"k"},7]"#, runs),
+        ("$.a[0][1]", r#"{"a":[["j","k"]]}"#, runs),
+        // It leads nowhere.
+        ("$.a.b", r#"{"b":"k"}"#, passed),
+        ("$.a.b", r#"{"a":"b"}"#, passed),
+        ("$.a.b", r#"{"a":null}"#, passed),
+        ("$.a.b", r#"{"a":["b"]}"#, passed),
+        ("$.a.b", r#"[{"a":{"b":"k"}}]"#, passed),
+        ("$.a[1]", r#"{"a":["k"]}"#, passed),
+        ("$.a[0]", r#"{"a":{"0":"k"}}"#, passed),
+        ("$[0]", "", passed),
+        ("$[0]", r#"["k","#, passed),
+        // To what is no key, or to two for two readers.
+        ("$.a.b", r#"{"a":{"b":{"c":"k"}}}"#, invalid),
+        ("$.a[0]", r#"{"a":[null]}"#, invalid),
+        ("$.a.b", r#"{"a":{"b":"k","b":"k"}}"#, invalid),
+        ("$.a.b", r#"{"a":{"b":"k"},"a":{}}"#, invalid),
+        ("$.a.b", r#"{"a":7,"\u0061":{"b":"k"}}"#, invalid),
+        ("$.a.b", r#"{"a":{"b":"k"},"a":7,"a":7}"#, invalid),
+        ("$.a.b", r#"{"a":{"b":"\ud800"}}"#, invalid),
+        ("$.a.b", r#"{"a":{},"a":{}}"#, passed),
+    ];
+    for (path, body, expected) in rows {
+        let guarding = Guarding { body_member: Some(KeyPath::parse(path).unwrap()), ..guarding() };
+        let (world, _, shop) = shop(guarded_by(guarding)).await;
+        let json: Lines = &[("content-type", "application/json")];
+        assert_eq!(told(&shop, asking("POST /orders", json, body)).await, expected, "{path} {body}");
+        assert_eq!(world.records().await, usize::from(expected == runs), "{path} {body}");
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::Response;
+use http::{Request, Response};
+use http_body::Frame;
 use onceward_core::outcome::{Policy, StatusSet};
 use onceward_tower::{
     Signal, effect,
@@ -12,7 +13,8 @@ use tower::ServiceExt;
 
 use super::{ADVERTISED, guarding, keyed, onceward, state, told};
 use crate::kit::{
-    AnyBody, COMMITTED, Count, Lines, Shop, World, ask, cut, data, frames, problem, response, text, written,
+    AnyBody, COMMITTED, Count, Lines, Shop, World, ask, cut, data, fields, frames, problem, response, text,
+    written,
 };
 
 const EVENTS: (&str, &str) = ("content-type", "text/event-stream");
@@ -126,4 +128,49 @@ async fn a_signal_on_an_unguarded_answer_says_nothing() {
     let answer = shop.clone().oneshot(crate::kit::asking("GET /orders", &[], "")).await.unwrap();
     assert_eq!(written(answer).await, "200\n\nok");
     assert!(ask(&shop, keyed("POST /orders", "k", &[], "a")).await.contains(COMMITTED));
+}
+
+const GRPC: Lines = &[("content-type", "application/grpc")];
+
+fn call(key: &str) -> Request<AnyBody> {
+    keyed("POST /bank.Bank/Transfer", key, GRPC, "\0\0\0\0\0")
+}
+
+/// A service whose every call ends with `UNAVAILABLE`: in its fields where there is no message, else in its trailers.
+async fn unavailable(lines: Lines, has_message: bool) -> (Count, Shop) {
+    let count = Count::default();
+    let site = count.site(move |runs| {
+        let status = [("grpc-status", "14"), ("grpc-message", "the bank is closed")];
+        if has_message {
+            let message = vec![data(format!("message {runs}")), Ok(Frame::trailers(fields(&status)))];
+            return response(200, &[GRPC, lines].concat(), frames(message));
+        }
+        response(200, &[GRPC, lines, &status].concat(), text(""))
+    });
+    (count, World::start().await.shop(onceward(), site))
+}
+
+// covers: O4 O2
+#[tokio::test(start_paused = true)]
+async fn a_grpc_handlers_unavailable_is_its_verdict_as_a_503_is() {
+    const UNAVAILABLE: &str = "grpc-status: 14\ngrpc-message: the bank is closed";
+    for has_message in [false, true] {
+        let (count, shop) = unavailable(&[], has_message).await;
+        let first = ask(&shop, call("k")).await;
+        assert!(first.contains(UNAVAILABLE) && first.contains(COMMITTED), "{first}");
+        let again = ask(&shop, call("k")).await;
+        assert!(again.contains(UNAVAILABLE), "{again}");
+        assert!(again.contains("idempotent-replayed: true\n"), "{again}");
+        assert_eq!((count.get(), again.contains("message 1")), (1, has_message));
+    }
+}
+
+// covers: L5 O4
+#[tokio::test(start_paused = true)]
+async fn a_grpc_handler_that_did_nothing_says_so_in_its_metadata() {
+    let (count, shop) = unavailable(FALSE, false).await;
+    for runs in 1..3 {
+        assert_eq!(told(&shop, call("k")).await, "200 released ");
+        assert_eq!(count.get(), runs);
+    }
 }

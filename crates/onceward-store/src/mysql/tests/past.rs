@@ -1,0 +1,248 @@
+//! A server that is not the one of the record, settings that turn, and what opening says.
+
+use onceward_core::time::Timestamp;
+
+use super::kit::{Database, SECRET_CHECK, claim, id, mark, own, stored, tell};
+use crate::{
+    mysql::{Mysql, MysqlError, MysqlOptions},
+    port::{AuditCursor, StoreError},
+    shared::backend::{Backend, Expected, Swap, Swapped},
+};
+
+fn judged(number: u64, barrier_ms: Option<u64>, now_ms: u64) -> Swap {
+    let (barrier, now) = (barrier_ms.map(Timestamp::from_ms), Timestamp::from_ms(now_ms));
+    Swap { expected: Expected::Nothing { barrier, now }, ..claim(number, number) }
+}
+
+fn history(barrier_ms: u64) -> Swapped {
+    Swapped::History { barrier: Timestamp::from_ms(barrier_ms) }
+}
+
+// covers: T5
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fail_over_raises_the_barrier_in_the_claims_own_step() {
+    let database = Database::new().await;
+    let (store, other) = (database.open().await, database.open().await);
+    assert_eq!(store.barrier(Timestamp::from_ms(50)).await.expect("read"), None);
+    assert_eq!(store.exchange(vec![judged(1, None, 60)]).await.expect("made"), [Swapped::Done]);
+
+    database.tell("UPDATE onceward_books SET server = 'the primary that is gone'").await;
+    // A new claim is refused, its neighbour that is known is answered, and a copy of an earlier one finds itself.
+    let (known, copy) = (Swap { id: id(1), ..judged(3, None, 65) }, judged(1, None, 60));
+    let refused = Swap { audit: Some(super::audit(2)), ..judged(2, None, 70) };
+    let answers = store.exchange(vec![refused, known]).await.expect("answered");
+    assert_eq!(answers, [history(70), Swapped::Found(Some(stored(1)))]);
+    assert_eq!(store.read_audit(AuditCursor(0), None, 9).await.expect("read"), []);
+    assert_eq!(store.exchange(vec![copy]).await.expect("answered"), [Swapped::Done]);
+    assert_eq!(store.fetch(vec![id(2)], false).await.expect("read"), [None]);
+
+    // Once for all processes, and later than it no more.
+    assert_eq!(other.exchange(vec![judged(2, None, 90)]).await.expect("answered"), [history(70)]);
+    assert_eq!(other.barrier(Timestamp::from_ms(95)).await.expect("read"), Some(Timestamp::from_ms(70)));
+    assert_eq!(other.exchange(vec![judged(2, Some(70), 99)]).await.expect("made"), [Swapped::Done]);
+    let rows = store.fetch(vec![id(2)], false).await.expect("read");
+    assert_eq!(rows[0].as_ref().map(|row| row.mark), Some(mark(2)));
+    database.remove().await;
+}
+
+// covers: T5
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_set_back_is_noticed_by_who_saw_it_further() {
+    let database = Database::new().await;
+    let (store, newcomer) = (database.open().await, database.open().await);
+    store.survey().await.expect("surveyed");
+    store.survey().await.expect("surveyed");
+    database.tell("UPDATE onceward_books SET witness = witness - 1").await;
+    // A process that was not there cannot tell, and a probe papers nothing over.
+    assert_eq!(newcomer.exchange(vec![judged(1, None, 10)]).await.expect("made"), [Swapped::Done]);
+    store.survey().await.expect("surveyed");
+    assert_eq!(store.exchange(vec![judged(2, None, 20)]).await.expect("answered"), [history(20)]);
+    assert_eq!(newcomer.exchange(vec![judged(2, None, 30)]).await.expect("answered"), [history(20)]);
+    assert_eq!(store.exchange(vec![judged(2, Some(20), 40)]).await.expect("made"), [Swapped::Done]);
+    database.remove().await;
+}
+
+// covers: T5
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_raises_the_barrier_only_where_it_may_have_lost_something() {
+    let mut server = own(&[]).await;
+    let url = server.url("root", "onceward");
+    let strict = MysqlOptions::new(&url, SECRET_CHECK);
+    let lenient = MysqlOptions { strict: false, ..strict.clone() };
+    let (sure, unsure) =
+        (Mysql::open(&strict).await.expect("opened"), Mysql::open(&lenient).await.expect("opened"));
+    assert_eq!(unsure.exchange(vec![judged(1, None, 10)]).await.expect("made"), [Swapped::Done]);
+    server.server().kill().expect("killed");
+    server.start_again().expect("started");
+    // Bytes went out on a connection of the dead server at the most once each.
+    let again = |store: Mysql, swap: Swap| async move {
+        let mut answer = store.exchange(vec![swap.clone()]).await;
+        for _ in 0..10 {
+            if answer.is_ok() {
+                break;
+            }
+            answer = store.exchange(vec![swap.clone()]).await;
+        }
+        answer.expect("answered")
+    };
+    assert_eq!(again(sure, judged(2, None, 20)).await, [Swapped::Done]);
+    assert_eq!(again(unsure, judged(3, None, 30)).await, [history(30)]);
+}
+
+// covers: S3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_turns_read_only_or_weaker_is_refused_at_once() {
+    let server = own(&[]).await;
+    let (url, admin) = (server.url("root", "onceward"), server.url("root", "mysql"));
+    let options = MysqlOptions::new(&url, SECRET_CHECK);
+    let store = Mysql::open(&options).await.expect("opened");
+    let turns = [
+        ("SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"),
+        ("SET GLOBAL innodb_flush_log_at_trx_commit = 2", "SET GLOBAL innodb_flush_log_at_trx_commit = 1"),
+    ];
+    for (number, (turn, back)) in (0..).zip(turns) {
+        tell(&admin, turn).await;
+        let refused = store.exchange(vec![judged(number, None, 10)]).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{turn}: {refused:?}");
+        let unread = store.fetch(vec![id(number)], false).await;
+        assert!(matches!(unread, Err(StoreError::Unavailable { .. })), "{turn}: {unread:?}");
+        let unopened = Mysql::open(&options).await.expect_err(turn);
+        assert!(matches!(unopened, MysqlError::Unfit { .. }), "{turn}: {unopened:?}");
+        tell(&admin, back).await;
+        assert_eq!(
+            store.exchange(vec![judged(number, None, 10)]).await.expect("made"),
+            [Swapped::Done],
+            "{back}"
+        );
+    }
+    // A weaker server is taken where that was chosen, and called what it is.
+    tell(&admin, "SET GLOBAL innodb_flush_log_at_trx_commit = 2").await;
+    let lenient = MysqlOptions { strict: false, ..options };
+    let store = Mysql::open(&lenient).await.expect("opened");
+    assert_eq!(store.survey().await.expect("surveyed").durability, "process");
+}
+
+// covers: S3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_certainly_this_deployments_store_is_not_opened() {
+    let database = Database::new().await;
+    drop(database.open().await);
+    let mut options = database.options();
+    options.secret_check = [1; 32];
+    assert!(matches!(Mysql::open(&options).await, Err(MysqlError::OtherSecret { .. })));
+    let large = MysqlOptions { outcome_bytes_max: 1 << 30, ..database.options() };
+    assert!(matches!(Mysql::open(&large).await, Err(MysqlError::Packet { .. })));
+    database.tell("INSERT INTO onceward_migrations VALUES (2, x'00')").await;
+    assert!(matches!(database.try_open().await, Err(MysqlError::Newer { found: 2, known: 1, .. })));
+    database.tell("DELETE FROM onceward_migrations WHERE number = 2").await;
+    database.tell("UPDATE onceward_migrations SET sha256 = x'00'").await;
+    assert!(matches!(database.try_open().await, Err(MysqlError::MigrationDiffers { number: 1, .. })));
+    database.remove().await;
+}
+
+/// A migration that was cut off after any of its statements is completed by the next one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_goes_on_where_it_was_cut_off() {
+    let database = Database::new().await;
+    let store = database.open().await;
+    assert_eq!(store.exchange(vec![judged(1, None, 1)]).await.expect("made"), [Swapped::Done]);
+    for lost in ["onceward_audit", "onceward_alive"] {
+        database.tell(&format!("DROP TABLE {lost}")).await;
+        database.tell("DELETE FROM onceward_migrations").await;
+        let (first, second) = (database.options(), database.options());
+        let (first, second) = tokio::join!(first.migrate(), second.migrate());
+        let applied = first.expect("migrated") + second.expect("migrated");
+        assert_eq!(applied, 1, "one of the two did it");
+        let store = database.open().await;
+        assert_eq!(store.fetch(vec![id(1)], true).await.expect("read"), [Some(stored(1))]);
+    }
+    database.remove().await;
+}
+
+/// The role that the printed rights make can do everything but change the schema.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_printed_rights_are_enough() {
+    let server = own(&[]).await;
+    let admin = server.url("root", "onceward");
+    tell(&admin, "CREATE DATABASE shop").await;
+    tell(&admin, "CREATE USER clerk@'%' IDENTIFIED BY 'pass-word'").await;
+    let owner = MysqlOptions::new(server.url("root", "shop"), SECRET_CHECK);
+    let sql = owner.migration_script(Some("clerk@'%'")).expect("printed");
+    let code: Vec<_> = sql.lines().filter(|line| !line.starts_with("--")).collect();
+    for statement in code.join("\n").split(';').filter(|statement| !statement.trim().is_empty()) {
+        tell(&server.url("root", "shop"), statement).await;
+    }
+    let clerk = MysqlOptions::new(server.url("clerk:pass-word", "shop"), SECRET_CHECK);
+    let store = Mysql::open(&clerk).await.expect("opened");
+    assert_eq!(store.exchange(vec![judged(1, None, 1)]).await.expect("made"), [Swapped::Done]);
+    let gone = Swap {
+        id: id(1),
+        expected: Expected::Row(mark(1)),
+        put: crate::shared::backend::Put::Nothing,
+        audit: Some(super::audit(1)),
+    };
+    assert_eq!(store.exchange(vec![gone]).await.expect("deleted"), [Swapped::Done]);
+    store.survey().await.expect("surveyed");
+    store.barrier(Timestamp::from_ms(1)).await.expect("settled");
+    assert!(store.correct_clock(0, 1).await.expect("corrected"));
+    store.quarantine(id(1), mark(1)).await.expect("quarantined");
+    assert_eq!(store.trim_audit(Timestamp::from_ms(2), 5).await.expect("trimmed"), 1);
+    let denied = clerk.migrate().await.expect_err("no right");
+    assert!(matches!(denied, MysqlError::Refused { .. }), "{denied:?}");
+    tell(&admin, "DELETE FROM shop.onceward_migrations").await;
+    let incomplete = Mysql::open(&clerk).await.expect_err("no right");
+    assert!(matches!(incomplete, MysqlError::NotMigrated { number: 1, .. }), "{incomplete:?}");
+    assert!(!format!("{denied:?} {clerk:?} {store:?}").contains("pass-word"));
+}
+
+/// Outcomes beyond 64 kB and 16 MB are kept whole where the server's packets take them, and refused by themselves where not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_outcome_is_kept_whole_or_refused_alone() {
+    let server = own(&["--max-allowed-packet=64M", "--innodb-log-file-size=128M"]).await;
+    let store =
+        Mysql::open(&MysqlOptions::new(server.url("root", "onceward"), SECRET_CHECK)).await.expect("opened");
+    let with = |number: u64, bytes: usize| {
+        let mut swap = judged(number, None, 1);
+        if let crate::shared::backend::Put::Row(row) = &mut swap.put {
+            row.outcome = Some((0..bytes).map(|place| (place % 251) as u8).collect());
+        }
+        swap
+    };
+    let sizes = [70_000, 17 << 20, 40 << 20, 20 << 20, 1_000];
+    let batch = (0..).zip(sizes).map(|(number, bytes)| with(number, bytes)).collect();
+    let answers = store.exchange(batch).await.expect("exchanged");
+    let refused =
+        Swapped::Unavailable { reason: "the record is larger than the server's max_allowed_packet takes" };
+    assert_eq!(answers, [Swapped::Done, Swapped::Done, refused, Swapped::Done, Swapped::Done]);
+    for (number, bytes) in (0..).zip(sizes) {
+        let row = store.fetch(vec![id(number)], true).await.expect("read").remove(0);
+        let kept = row.and_then(|row| row.outcome).map(|outcome| outcome.len());
+        assert_eq!(kept, (number != 2).then_some(bytes), "{number}");
+    }
+}
+
+/// A server without room for another connection refuses, and nothing has happened.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_connections_to_spare_is_unavailable() {
+    // One more is kept by the server for its administrator.
+    let server = own(&["--max-connections=10"]).await;
+    let admin = server.url("root", "mysql");
+    tell(&admin, "CREATE USER clerk@'%'").await;
+    tell(&admin, "GRANT ALL ON onceward.* TO clerk@'%'").await;
+    let url = server.url("clerk", "onceward");
+    let store = Mysql::open(&MysqlOptions::new(&url, SECRET_CHECK)).await.expect("opened");
+    let mut others = Vec::new();
+    while let Ok(conn) = mysql_async::Conn::from_url(&url).await {
+        others.push(conn);
+    }
+    let refused = store.exchange(vec![judged(1, None, 1)]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+    for conn in others {
+        conn.disconnect().await.expect("disconnected");
+    }
+    let mut answer = store.exchange(vec![judged(1, None, 1)]).await;
+    while matches!(answer, Err(StoreError::Unavailable { .. })) {
+        answer = store.exchange(vec![judged(1, None, 1)]).await;
+    }
+    assert_eq!(answer.expect("made"), [Swapped::Done]);
+}

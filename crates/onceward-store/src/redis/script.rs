@@ -1,0 +1,88 @@
+//! The scripts, each with the check of the server in front of it.
+
+/// What the server is asked to do in one atomic step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Script {
+    Append,
+    Clock,
+    Correct,
+    Exchange,
+    Fetch,
+    Found,
+    Founded,
+    Horizon,
+    Judge,
+    Look,
+    Quarantine,
+    Read,
+    Survey,
+    Trim,
+    Vanish,
+    Walk,
+}
+
+macro_rules! guarded {
+    ($name:literal) => {
+        concat!(include_str!("scripts/prelude.lua"), include_str!(concat!("scripts/", $name, ".lua")))
+    };
+}
+
+impl Script {
+    /// In the order of their numbers.
+    pub(super) const ALL: [Self; 16] = [
+        Self::Append,
+        Self::Clock,
+        Self::Correct,
+        Self::Exchange,
+        Self::Fetch,
+        Self::Found,
+        Self::Founded,
+        Self::Horizon,
+        Self::Judge,
+        Self::Look,
+        Self::Quarantine,
+        Self::Read,
+        Self::Survey,
+        Self::Trim,
+        Self::Vanish,
+        Self::Walk,
+    ];
+
+    pub(super) const fn source(self) -> &'static str {
+        match self {
+            Self::Append => guarded!("append"),
+            Self::Clock => guarded!("clock"),
+            Self::Correct => guarded!("correct"),
+            Self::Exchange => guarded!("exchange"),
+            Self::Fetch => guarded!("fetch"),
+            Self::Found => guarded!("found"),
+            Self::Founded => guarded!("founded"),
+            Self::Horizon => guarded!("horizon"),
+            Self::Judge => guarded!("judge"),
+            Self::Look => guarded!("look"),
+            Self::Quarantine => guarded!("quarantine"),
+            Self::Read => guarded!("read"),
+            Self::Survey => guarded!("survey"),
+            Self::Trim => guarded!("trim"),
+            Self::Vanish => guarded!("vanish"),
+            Self::Walk => guarded!("walk"),
+        }
+    }
+
+    /// Whether an answer to it has to be as durable as the store promises.
+    pub(super) const fn writes(self) -> bool {
+        match self {
+            Self::Append | Self::Exchange | Self::Found | Self::Founded | Self::Judge | Self::Vanish => true,
+            Self::Clock
+            | Self::Correct
+            | Self::Fetch
+            | Self::Horizon
+            | Self::Look
+            | Self::Quarantine
+            | Self::Read
+            | Self::Survey
+            | Self::Trim
+            | Self::Walk => false,
+        }
+    }
+}
