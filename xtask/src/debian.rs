@@ -85,7 +85,8 @@ pub(crate) fn install_bench_tools(workshop: &Workshop) -> Result<OsString, Insta
 /// Makes sure of the database servers that the shared stores run on.
 pub(crate) fn install_databases() -> Result<(), InstallError> {
     // Debian keeps the servers of each version of PostgreSQL in a folder of their own.
-    let has_postgres = fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.next().is_some());
+    let has_postgres =
+        fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.next().is_some());
     if !has_postgres {
         apt_install(&["postgresql"])?;
     }

@@ -217,7 +217,7 @@ pub struct Readiness {
 /// One reason not to send traffic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotReady {
-    /// What was checked: `draining`, `store` or `self-test`.
+    /// What was checked: `draining`, `store`, `self-test` or `upstream`.
     pub check: String,
     /// What is wrong.
     pub detail: String,

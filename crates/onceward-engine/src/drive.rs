@@ -105,11 +105,13 @@ impl Drive {
         let mut fingerprint = self.call.fingerprint;
         let mut compares = 0;
         let mut place: Option<Place> = None;
-        let attempt = match self.attempt_id() {
-            Ok(attempt) => attempt,
-            Err(refusal) => return Arrival::Refused(refusal),
-        };
         loop {
+            // A name for each round: a late copy of an earlier round's claim must not be taken for this one, whose deadline (L12) is
+            // counted from now.
+            let attempt = match self.attempt_id() {
+                Ok(attempt) => attempt,
+                Err(refusal) => return Arrival::Refused(refusal),
+            };
             // Registered before the claim, so that an end between the claim and the wait is not slept through.
             let woken = place.as_ref().map(|place| place.woken.clone());
             let mut waking = woken.as_deref().map(|woken| Box::pin(woken.notified()));

@@ -197,7 +197,7 @@ const fn planted(name: &'static str, about: &'static str, rules: Rules) -> World
 }
 
 /// Mistakes in the use of the record machine, each of which the checker finds.
-pub const PLANTED: [Broken; 11] = [
+pub const PLANTED: [Broken; 14] = [
     Broken {
         world: World {
             faults: Faults { delays: 1, ..Faults::FEW },
@@ -319,6 +319,30 @@ pub const PLANTED: [Broken; 11] = [
             )
         },
         promise: Promise::OneAnswer,
+    },
+    Broken {
+        world: planted(
+            "a foreign word that changes what is held",
+            "Whoever says that it ran ends the claim; seen where it happens, before it does harm (against L2).",
+            Rules { settling: Settling::Anybody, ..Rules::PROTOCOL },
+        ),
+        promise: Promise::OnlyTheHoldersWord,
+    },
+    Broken {
+        world: planted(
+            "a sweep that takes what is unfinished",
+            "What is old enough goes, also what is in doubt; seen where it happens, before it does harm (against L7).",
+            Rules { sweeping: Sweeping::Everything, ..Rules::PROTOCOL },
+        ),
+        promise: Promise::NothingUnfinishedSwept,
+    },
+    Broken {
+        world: planted(
+            "a doubt that nobody may end",
+            "No look is ever taken for a proof that nothing happened.",
+            Rules { absence: Absence::Never, ..Rules::PROTOCOL },
+        ),
+        promise: Promise::NoWedge,
     },
 ];
 

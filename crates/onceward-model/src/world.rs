@@ -208,6 +208,8 @@ pub enum Absence {
     SettledMeanwhile,
     /// At once.
     AtOnce,
+    /// Never: nobody dares.
+    Never,
 }
 
 /// Which attempt a verdict is applied to.

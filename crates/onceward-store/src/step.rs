@@ -23,7 +23,8 @@ impl Claim {
     /// Whether this claim may be the retry of one that was forgotten by mishap (T5).
     ///
     /// `known` is what the store holds under the key: a record that time has emptied counts as none, whether the sweep came by or not. So
-    /// does one that would run anew and has not changed since the barrier: what came after it may be what was lost.
+    /// does one that would run anew and was last claimed before the barrier: a later claim may be what was lost, whatever has freed the
+    /// key since.
     pub(crate) fn lost_behind(
         &self,
         barrier: Option<Timestamp>,
@@ -33,7 +34,7 @@ impl Claim {
         let barrier = barrier?;
         let forgotten = known.is_none_or(|record| {
             let (record, _) = record.clone().on(Event::Swept, now);
-            record.is_blank() || (self.runs_anew(&record) && record.since < barrier)
+            record.is_blank() || (self.runs_anew(&record) && record.claimed_at <= barrier)
         });
         let suspect = match self.issued_at {
             Some(issued_at) => issued_at < barrier,

@@ -85,6 +85,22 @@ impl Mysql {
         format!("mysql://{user}@{}/{database}", self.address)
     }
 
+    /// Runs statements as the administrator, with the server's own client.
+    ///
+    /// # Errors
+    /// When the client is not there, or the server refuses.
+    pub fn execute(&self, statements: &str) -> Result<(), ServerError> {
+        let port = self.address.port().to_string();
+        let flags = ["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--user=root", "--port", &port];
+        let run = Command::new("mariadb").args(flags).args(["--execute", statements]).status();
+        match run.map_err(missing)? {
+            status if status.success() => Ok(()),
+            status => Err(system("running statements")(std::io::Error::other(format!(
+                "mariadb ended with {status}"
+            )))),
+        }
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -91,6 +91,30 @@ fn an_answer_that_was_lost_is_doubt_that_a_person_ends() {
     assert_eq!(home.run(&resolve).code, Some(0));
 }
 
+#[test]
+fn no_instance_that_is_well_is_no_readiness() {
+    let home = Home::new();
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = gateway(&home, &format!("http://{nowhere}"), &["--control", "127.0.0.1:0"]);
+    let probe = |path: &str| get(&format!("{}{path}", server.start["control"].as_str().unwrap()));
+    assert_eq!(probe("/readyz").status, 200);
+    for _ in 0..3 {
+        assert_eq!(order(server.address, "/orders", "").status, 502);
+    }
+    let reason = json!({"check": "upstream", "detail": "no instance of the service is well"});
+    let unready = probe("/readyz");
+    assert_eq!((unready.status, unready.json()["reasons"].clone()), (503, json!([reason])));
+    assert_eq!(probe("/livez").status, 200);
+    let metrics = probe("/metrics").body;
+    for line in [
+        "onceward_upstream_up{upstream=\"1\"} 0",
+        "onceward_upstream_requests_total{upstream=\"1\"} 3",
+        "onceward_upstream_connect_failures_total{upstream=\"1\"} 3",
+    ] {
+        assert!(metrics.lines().any(|known| known == line), "{line} in {metrics}");
+    }
+}
+
 // covers: K3
 #[test]
 fn routes_of_the_file_decide_before_the_flags() {

@@ -144,7 +144,7 @@ impl Server {
             panic!("the server ended with {status}: {}", child.stderr());
         };
         let start: Value = serde_json::from_str(&line.unwrap()).unwrap();
-        let address = start["listening"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
+        let address = start["listening"].as_str().unwrap().split_once("://").unwrap().1.parse().unwrap();
         Self { start, address, child }
     }
 

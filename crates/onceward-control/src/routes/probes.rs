@@ -19,7 +19,8 @@ pub(super) async fn livez() -> &'static str {
     "live\n"
 }
 
-/// Whether traffic may come: the store answers, replay was proven against it (A3), and no shutdown has begun.
+/// Whether traffic may come: the store answers, replay was proven against it (A3), no shutdown has begun, and somebody is there to
+/// serve what comes.
 pub(super) async fn readyz(State(control): State<Control>) -> Response {
     let mut reasons = Vec::new();
     let mut because = |check: &str, detail: String| {
@@ -34,6 +35,10 @@ pub(super) async fn readyz(State(control): State<Control>) -> Response {
     }
     if let Err(error) = control.self_test() {
         because("self-test", error.to_string());
+    }
+    let upstreams = control.engine().telemetry().upstreams();
+    if !upstreams.is_empty() && !upstreams.iter().any(|upstream| upstream.is_up) {
+        because("upstream", String::from("no instance of the service is well"));
     }
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use onceward_control::wire::{Resolve, Verdict};
-use onceward_engine::SelfTestError;
+use onceward_engine::{SelfTestError, UpstreamSeen};
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::stage::Stage;
 
@@ -46,6 +47,47 @@ async fn an_instance_whose_store_is_dark_is_alive_and_not_ready() {
     let reason = json!({"check": "store", "detail": "store unavailable: switched off"});
     assert_eq!((answer.status, answer.json()), (503, json!({"ready": false, "reasons": [reason]})));
     assert_eq!(stage.get("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_gateway_without_a_well_instance_is_alive_and_not_ready() {
+    let stage = Stage::open().await;
+    let (wellness, is_well) = watch::channel(false);
+    let seen = move |is_up| UpstreamSeen { is_up, requests: 4, connect_failures: 3 };
+    stage.engine.telemetry().watch_upstreams(move || vec![seen(false), seen(*is_well.borrow())]);
+    let answer = stage.get("/readyz").await;
+    let reason = json!({"check": "upstream", "detail": "no instance of the service is well"});
+    assert_eq!((answer.status, answer.json()), (503, json!({"ready": false, "reasons": [reason]})));
+    assert_eq!(stage.get("/livez").await.status, 200);
+    wellness.send_replace(true);
+    assert_eq!(stage.get("/readyz").await.status, 200, "one is enough");
+}
+
+#[tokio::test]
+async fn metrics_number_the_instances_of_a_gateway() {
+    let stage = Stage::open().await;
+    assert!(
+        !stage.get("/metrics").await.body.contains("upstream"),
+        "without a gateway there is nothing to say"
+    );
+    stage.engine.telemetry().watch_upstreams(|| {
+        vec![
+            UpstreamSeen { is_up: true, requests: 7, connect_failures: 0 },
+            UpstreamSeen { is_up: false, requests: 4, connect_failures: 3 },
+        ]
+    });
+    let answer = stage.get("/metrics").await;
+    let shown: Vec<&str> =
+        answer.body.lines().filter(|line| line.starts_with("onceward_upstream_")).collect();
+    let expected = [
+        "onceward_upstream_up{upstream=\"1\"} 1",
+        "onceward_upstream_up{upstream=\"2\"} 0",
+        "onceward_upstream_requests_total{upstream=\"1\"} 7",
+        "onceward_upstream_requests_total{upstream=\"2\"} 4",
+        "onceward_upstream_connect_failures_total{upstream=\"1\"} 0",
+        "onceward_upstream_connect_failures_total{upstream=\"2\"} 3",
+    ];
+    assert_eq!(shown, expected);
 }
 
 // covers: A2

@@ -19,6 +19,7 @@ impl Onceward {
                         scene.settled_at_ms().is_none_or(|at_ms| scene.now_ms >= at_ms)
                     }
                     Absence::AtOnce => true,
+                    Absence::Never => false,
                 };
                 vec![if is_proof { Finding::Absent } else { Finding::Unknown }]
             }

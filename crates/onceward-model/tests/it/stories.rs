@@ -52,6 +52,9 @@ fn each_planted_mistake_is_found() {
             ("a free record counts as known", 11),
             ("a key that was freed behind the barrier counts as known", 17),
             ("a former holder's own answer", 13),
+            ("a foreign word that changes what is held", 10),
+            ("a sweep that takes what is unfinished", 7),
+            ("a doubt that nobody may end", 4),
         ]
     );
     assert_on_page(&section);

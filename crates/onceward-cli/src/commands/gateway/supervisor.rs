@@ -132,8 +132,7 @@ mod tests {
     #[test]
     fn the_watchdog_may_be_meant_for_another_process() {
         let watched = |time: Option<&str>, pid: Option<&str>| {
-            watchdog(time.map(OsString::from), pid.map(OsString::from), 17)
-                .map_err(|error| error.to_string())
+            watchdog(time.map(OsString::from), pid.map(OsString::from), 17).map_err(|error| error.to_string())
         };
         let half_a_minute = Some(Duration::from_secs(30));
         assert_eq!(watched(None, None), Ok(None));
@@ -142,10 +141,7 @@ mod tests {
         assert_eq!(watched(Some("30000000"), Some("18")), Ok(None));
         assert_eq!(watched(None, Some("17")), Ok(None));
         assert_eq!(watched(Some("0"), None), Err("WATCHDOG_USEC=0 is no number above 0".to_owned()));
-        assert_eq!(
-            watched(Some("1"), Some("we")),
-            Err("WATCHDOG_PID=we is no number above 0".to_owned())
-        );
+        assert_eq!(watched(Some("1"), Some("we")), Err("WATCHDOG_PID=we is no number above 0".to_owned()));
     }
 
     #[test]

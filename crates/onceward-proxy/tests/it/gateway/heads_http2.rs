@@ -76,7 +76,7 @@ async fn frames_with_two_readings_go_no_further() {
     const AUTHORITY: (&str, &str) = (":authority", "shop.example");
     let whole = [METHOD, SCHEME, PATH, AUTHORITY];
     let with = |field| [whole.as_slice(), &[field]].concat();
-    let cases: [Case; 27] = [
+    let cases: [Case; 29] = [
         ("a plain request", whole.to_vec(), Said::Good),
         ("a host that is the authority", with(("host", "shop.example")), Said::Good),
         ("a host alone", vec![METHOD, SCHEME, PATH, ("host", "shop.example")], Said::Good),
@@ -95,6 +95,8 @@ async fn frames_with_two_readings_go_no_further() {
         ("a tunnel", vec![(":method", "CONNECT"), (":authority", "shop.example:443")], Said::Bad),
         ("no method", vec![SCHEME, PATH, AUTHORITY], Said::Reset),
         ("no path", vec![METHOD, SCHEME, AUTHORITY], Said::Reset),
+        ("an asterisk", vec![METHOD, SCHEME, (":path", "*"), AUTHORITY], Said::Bad),
+        ("a query without a path", vec![METHOD, SCHEME, (":path", "?b=c"), AUTHORITY], Said::Bad),
         ("an empty path", vec![METHOD, SCHEME, (":path", ""), AUTHORITY], Said::Reset),
         ("two paths", [whole.as_slice(), &[PATH]].concat(), Said::Reset),
         (
@@ -121,4 +123,15 @@ async fn frames_with_two_readings_go_no_further() {
         let expected = if said == Said::Good { vec![format!("{method} /a shop.example ")] } else { vec![] };
         assert_eq!(service.told(), expected, "{name}");
     }
+}
+
+// covers: S6
+#[tokio::test]
+async fn what_asks_for_no_more_than_the_server_is_answered_by_the_gateway() {
+    let service = Recorder::open().await;
+    let gateway = Running::start(&[&service.url()]).await;
+    let fields =
+        [(":method", "OPTIONS"), (":scheme", "http"), (":path", "*"), (":authority", "shop.example")];
+    assert_eq!(ask(&gateway, &fields).await, Said::Good);
+    assert_eq!(service.told(), [""; 0]);
 }

@@ -10,6 +10,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
+use onceward_engine::UpstreamSeen;
 use onceward_proxy::gateway::{GatewayConfig, HealthCheck};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -107,14 +108,37 @@ async fn an_unwell_instance_is_left_alone_until_it_is_well() {
     for _ in 0..4 {
         assert_eq!(gateway.ask(GET).await.body, "good");
     }
+    assert_eq!(up(&gateway), [false, true]);
     well.send_replace(true);
     checked(4).await;
+    assert_eq!(up(&gateway), [true, true]);
     let mut answers = Vec::new();
     for _ in 0..4 {
         answers.push(gateway.ask(GET).await.body);
     }
     answers.sort();
     assert_eq!(answers, ["good", "good", "unwell", "unwell"]);
+}
+
+/// Which instances get requests, as the engine is told.
+fn up(gateway: &Running) -> Vec<bool> {
+    gateway.engine.telemetry().upstreams().iter().map(|upstream| upstream.is_up).collect()
+}
+
+#[tokio::test]
+async fn the_engine_is_told_what_became_of_each_instance() {
+    let service = Recorder::open().await;
+    let closed = format!("http://{}", closed_address().await);
+    let gateway = Running::start(&[&closed, &service.url()]).await;
+    let keyed = PUT.replace("Content-Length", "Idempotency-Key: k\r\nContent-Length");
+    for request in [GET, PUT, GET, PUT, GET, &keyed] {
+        assert_eq!(gateway.ask(request).await.status, 200);
+    }
+    let expected = [
+        UpstreamSeen { is_up: false, requests: 3, connect_failures: 3 },
+        UpstreamSeen { is_up: true, requests: 6, connect_failures: 0 },
+    ];
+    assert_eq!(gateway.engine.telemetry().upstreams(), expected);
 }
 
 /// A service that answers in which version it was asked, over TLS or in the clear.

@@ -52,6 +52,7 @@ async fn a_released_key_that_ran_since_is_not_run_again_after_a_fail_over() {
         let first = granted(&here, number).await;
         assert_eq!(decision(here.settle(id(number), first, Settle::Release).await), Decision::Settled);
     }
+    let late = granted(&here, 4).await;
     let replica = table.replica();
     let second = granted_to(&here, dated(1, 2)).await;
     let settled = here.settle(id(1), second, Settle::Complete(answer(1))).await;
@@ -61,7 +62,11 @@ async fn a_released_key_that_ran_since_is_not_run_again_after_a_fail_over() {
     let lost = Reply::HistoryLost { barrier: clock.now() };
     assert_eq!(there.claim(dated(1, 3)).await.expect("the store answers"), lost);
     assert_eq!(here.claim(dated(1, 3)).await.expect("the store answers"), lost);
-    // What is freed after that is free.
+    // So is one that is freed only now: it may have been freed, and have run again, before.
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(decision(here.settle(id(4), late, Settle::Release).await), Decision::Settled);
+    assert_eq!(there.claim(dated(4, 2)).await.expect("the store answers"), lost);
+    // What is claimed and freed after that is free.
     let third = granted(&here, 3).await;
     assert_eq!(decision(here.settle(id(3), third, Settle::Release).await), Decision::Settled);
     granted_to(&there, dated(3, 2)).await;
