@@ -5,6 +5,7 @@
 mod check;
 mod commands;
 mod demo;
+mod deploy;
 mod gateway;
 mod gateway_certificate;
 mod gateway_supervised;
