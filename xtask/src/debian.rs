@@ -74,16 +74,21 @@ pub(crate) fn install_bench_tools(workshop: &Workshop) -> Result<OsString, Insta
     install_openssl()?;
     install_servers()?;
     install_programs(&[("wrk", "wrk"), ("h2load", "nghttp2-client"), ("taskset", "util-linux")])?;
+    Ok(path_to_servers(workshop))
+}
+
+/// Our `PATH`, and the folders of servers behind it.
+fn path_to_servers(workshop: &Workshop) -> OsString {
     let mut path = workshop.path.clone();
     for folder in SYSTEM_FOLDERS {
         path.push(":");
         path.push(folder);
     }
-    Ok(path)
+    path
 }
 
-/// Makes sure of the database servers that the shared stores run on.
-pub(crate) fn install_databases() -> Result<(), InstallError> {
+/// Makes sure of the database servers that the shared stores run on; returns the `PATH` with which they are found.
+pub(crate) fn install_databases(workshop: &Workshop) -> Result<OsString, InstallError> {
     // Debian keeps the servers of each version of PostgreSQL in a folder of their own.
     let has_postgres =
         fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.next().is_some());
@@ -94,7 +99,8 @@ pub(crate) fn install_databases() -> Result<(), InstallError> {
         ("mariadbd", "mariadb-server"),
         ("pgbouncer", "pgbouncer"),
         ("redis-server", "redis-server"),
-    ])
+    ])?;
+    Ok(path_to_servers(workshop))
 }
 
 /// Makes sure of programs, given with the packages that hold them.

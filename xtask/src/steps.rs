@@ -139,7 +139,7 @@ fn docs(workshop: &Workshop) -> StepResult {
 /// nextest runs each test in a process of its own and several at a time; cargo's own runner proves the same, slower.
 fn rust_tests(workshop: &Workshop) -> StepResult {
     debian::install_servers()?;
-    debian::install_databases()?;
+    let path = debian::install_databases(workshop)?;
     let has_nextest = workshop.cargo(&["nextest", "--version"]).ask().is_some();
     let runner: &[&str] = if has_nextest {
         &["nextest", "run", "--no-fail-fast"]
@@ -149,7 +149,8 @@ fn rust_tests(workshop: &Workshop) -> StepResult {
     let cargo = workshop.cargo.display().to_string();
     // With one database server of each kind for all tests; those that break one start their own.
     let beside_servers = ["run", "--quiet", "--package", "onceward-testbed", "--", &cargo];
-    Ok(workshop.cargo(&[&beside_servers, runner, &["--workspace", "--all-features"]].concat()).run()?)
+    let arguments = [&beside_servers, runner, &["--workspace", "--all-features"]].concat();
+    Ok(workshop.cargo(&arguments).with("PATH", path).run()?)
 }
 
 fn doc_tests(workshop: &Workshop) -> StepResult {

@@ -134,6 +134,8 @@ async fn main() -> Result<(), Failure> {
     admin.query_drop(table).await?;
 
     let store: Arc<dyn Store> = Arc::new(MysqlOptions::new(&url, [0x5e; 32]).open().await?);
+    // It answers once it knows the time, which is not measured.
+    store.health().await?;
     for (round, tasks) in [1, 16, 256].into_iter().enumerate() {
         // Keys of one round, and of one task in it, are nobody else's.
         let first = move |task: u64| (round as u64 + 1) << 56 | task << 32;
