@@ -17,10 +17,11 @@ pub(crate) enum Bench {
     Actix,
     Gateway,
     Store,
+    Shared,
 }
 
 impl Bench {
-    pub(crate) const ALL: [Self; 4] = [Self::Layer, Self::Actix, Self::Gateway, Self::Store];
+    pub(crate) const ALL: [Self; 5] = [Self::Layer, Self::Actix, Self::Gateway, Self::Store, Self::Shared];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -28,6 +29,7 @@ impl Bench {
             Self::Actix => "actix",
             Self::Gateway => "gateway",
             Self::Store => "store",
+            Self::Shared => "shared",
         }
     }
 
@@ -46,6 +48,7 @@ impl Bench {
             Self::Actix => middleware::ACTIX.about,
             Self::Gateway => gateway::ABOUT,
             Self::Store => store::ABOUT,
+            Self::Shared => store::ABOUT_SHARED,
         }
     }
 
@@ -55,6 +58,7 @@ impl Bench {
             Self::Actix => Ok(vec![middleware::ACTIX.case(stand, plan)]),
             Self::Gateway => gateway::cases(stand, plan),
             Self::Store => Ok(store::cases(stand, plan)),
+            Self::Shared => Ok(store::shared_cases(stand, plan)),
         }
     }
 }

@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn without_names_all_are_run() {
         let expected = Wanted {
-            benches: vec![Bench::Layer, Bench::Actix, Bench::Gateway, Bench::Store],
+            benches: vec![Bench::Layer, Bench::Actix, Bench::Gateway, Bench::Store, Bench::Shared],
             plan: Plan::SMOKE,
             is_json: true,
             onceward: "o".into(),
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_said() {
-        let unknown = "there is no benchmark `stroe`; there are layer, actix, gateway, store";
+        let unknown = "there is no benchmark `stroe`; there are layer, actix, gateway, store, shared";
         assert_eq!(parse("stroe --onceward o --scratch s"), Err(unknown.to_owned()));
         assert_eq!(
             parse("store --onceward"),

@@ -13,7 +13,7 @@ Commands:
                        Parts: rust, doc-tests, browser, demo, examples
   ci [--after-test]    fmt, tidy, clippy, docs, all of `test`, `bench --smoke`; goes on after a failure and lists
                        them all. With --after-test without the tests, for a machine that has just run them
-  bench [NAME…]        Measures what onceward costs beside its peers: layer, actix, gateway, store; without names all.
+  bench [NAME…]        Measures what onceward costs beside its peers: layer, actix, gateway, store, shared; without names all.
                        Wants a quiet machine of two cores, and takes some twenty minutes.
                        With --json a line a benchmark; with --smoke a minute, to see that it works
   tidy                 The rules that no compiler knows, each finding with its place and how to mend it

@@ -64,17 +64,19 @@ pub(crate) fn install_python() -> Result<(), InstallError> {
     }
 }
 
-/// Makes sure of nginx and HAProxy, which the gateway's reading of requests is held against.
-pub(crate) fn install_servers() -> Result<(), InstallError> {
-    install_programs(&[("nginx", "nginx-light"), ("haproxy", "haproxy")])
+/// Makes sure of nginx and HAProxy, which the gateway's reading of requests is held against, and of the databases; returns the `PATH`
+/// with which all are found.
+pub(crate) fn install_servers(workshop: &Workshop) -> Result<OsString, InstallError> {
+    install_programs(&[("nginx", "nginx-light"), ("haproxy", "haproxy")])?;
+    install_databases()?;
+    Ok(path_to_servers(workshop))
 }
 
 /// Makes sure of the gateways and the load generators of the benchmarks; returns the `PATH` with which they are found.
 pub(crate) fn install_bench_tools(workshop: &Workshop) -> Result<OsString, InstallError> {
     install_openssl()?;
-    install_servers()?;
     install_programs(&[("wrk", "wrk"), ("h2load", "nghttp2-client"), ("taskset", "util-linux")])?;
-    Ok(path_to_servers(workshop))
+    install_servers(workshop)
 }
 
 /// Our `PATH`, and the folders of servers behind it.
@@ -87,8 +89,8 @@ fn path_to_servers(workshop: &Workshop) -> OsString {
     path
 }
 
-/// Makes sure of the database servers that the shared stores run on; returns the `PATH` with which they are found.
-pub(crate) fn install_databases(workshop: &Workshop) -> Result<OsString, InstallError> {
+/// Makes sure of the database servers that the shared stores run on.
+fn install_databases() -> Result<(), InstallError> {
     // Debian keeps the servers of each version of PostgreSQL in a folder of their own.
     let has_postgres =
         fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.next().is_some());
@@ -99,8 +101,7 @@ pub(crate) fn install_databases(workshop: &Workshop) -> Result<OsString, Install
         ("mariadbd", "mariadb-server"),
         ("pgbouncer", "pgbouncer"),
         ("redis-server", "redis-server"),
-    ])?;
-    Ok(path_to_servers(workshop))
+    ])
 }
 
 /// Makes sure of programs, given with the packages that hold them.

@@ -138,8 +138,7 @@ fn docs(workshop: &Workshop) -> StepResult {
 
 /// nextest runs each test in a process of its own and several at a time; cargo's own runner proves the same, slower.
 fn rust_tests(workshop: &Workshop) -> StepResult {
-    debian::install_servers()?;
-    let path = debian::install_databases(workshop)?;
+    let path = debian::install_servers(workshop)?;
     let has_nextest = workshop.cargo(&["nextest", "--version"]).ask().is_some();
     let runner: &[&str] = if has_nextest {
         &["nextest", "run", "--no-fail-fast"]

@@ -10,27 +10,70 @@ use crate::{
     plan::Plan,
     rounds::{Case, Contender},
     stand::Stand,
+    target::{Measure, Target},
 };
 
 pub(super) const ABOUT: &str = "\
 A claim and its completion with an answer of 900 bytes, by many tasks at once, on both cores. `sqlite, power` has synced each to the disk when \
 it is answered, `sqlite, process` has not. `two syncs` is the disk itself: one writer that appends a page and syncs it, twice a pair.";
 
+/// Those of one process: what is shown, and what bench-store calls it.
+const OWN: &[(&str, &str)] = &[
+    ("memory", "memory"),
+    ("sqlite, process", "sqlite-process"),
+    ("sqlite, power", "sqlite-power"),
+    ("two syncs", "disk"),
+];
+
+pub(super) const ABOUT_SHARED: &str = "\
+The same through databases that processes share; server, store and tasks on both cores. `bare` writes the same rows without any rule: \
+multi-row statements on as many connections for Postgres and MariaDB, two pipelined scripts a pair for Redis. `CPU us` is without the server's.";
+
+const SHARED: &[(&str, &str)] = &[
+    ("postgres, bare", "bare-postgres"),
+    ("postgres", "postgres"),
+    ("mariadb, bare", "bare-mysql"),
+    ("mariadb", "mysql"),
+    ("redis, power, bare", "bare-redis-power"),
+    ("redis, power", "redis-power"),
+    ("redis, process, bare", "bare-redis-process"),
+    ("redis, process", "redis-process"),
+];
+
+/// What a store is to reach of its bare loop.
+const SHARE_OF_BARE: f64 = 0.8;
+
 pub(super) fn cases<'a>(stand: &'a Stand, plan: &'a Plan) -> Vec<Case<'a>> {
-    let case = |&tasks: &usize| Case {
+    let case = |&tasks: &usize| case(stand, plan, OWN, tasks, Vec::new());
+    plan.tasks_varied.iter().map(case).collect()
+}
+
+pub(super) fn shared_cases<'a>(stand: &'a Stand, plan: &'a Plan) -> Vec<Case<'a>> {
+    let targets = || {
+        ["postgres", "mariadb", "redis, power", "redis, process"]
+            .into_iter()
+            .zip(["postgres, bare", "mariadb, bare", "redis, power, bare", "redis, process, bare"])
+            .map(|(contender, bare)| Target { contender, measure: Measure::RateTo(bare, SHARE_OF_BARE) })
+            .collect()
+    };
+    plan.tasks_varied.iter().map(|&tasks| case(stand, plan, SHARED, tasks, targets())).collect()
+}
+
+fn case<'a>(
+    stand: &'a Stand,
+    plan: &'a Plan,
+    stores: &[(&'static str, &'static str)],
+    tasks: usize,
+    targets: Vec<Target>,
+) -> Case<'a> {
+    let contender =
+        |&(name, store)| Contender { name, sample: Box::new(move || sample(stand, plan, store, tasks)) };
+    Case {
         load: format!("{tasks} tasks"),
         unit: Unit::Pair,
-        contenders: [
-            ("memory", "memory"),
-            ("sqlite, process", "sqlite-process"),
-            ("sqlite, power", "sqlite-power"),
-            ("two syncs", "disk"),
-        ]
-        .map(|(name, store)| Contender { name, sample: Box::new(move || sample(stand, plan, store, tasks)) })
-        .into(),
-        targets: Vec::new(),
-    };
-    plan.tasks_varied.iter().map(case).collect()
+        contenders: stores.iter().map(contender).collect(),
+        targets,
+    }
 }
 
 fn sample(stand: &Stand, plan: &Plan, store: &str, tasks: usize) -> Result<Sample> {

@@ -45,7 +45,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "onceward-tower",
         ],
     ),
-    ("onceward-benches", &["onceward", "onceward-core", "onceward-store"]),
+    ("onceward-benches", &["onceward", "onceward-core", "onceward-store", "onceward-testbed"]),
     ("xtask", &[]),
 ];
 
