@@ -154,11 +154,11 @@ impl<R: Rules> Gateway<R> {
         });
         let origins = Origins::new(upstream, balance, config.upstream_host, config.times);
         let rules = AtGateway(rules);
-        let once = OnceLayer::new(engine, rules.clone(), surface).layer(origins.clone());
+        let once = OnceLayer::new(engine.clone(), rules.clone(), surface).layer(origins.clone());
         let tls = config.certificate.as_ref().map(Certificate::server_config).transpose()?;
         let trusted_proxies = Arc::new(config.trusted_proxies);
         Ok(Self {
-            exchange: GatewayExchange { once, rules, origins, trusted_proxies },
+            exchange: GatewayExchange { engine, once, rules, origins, trusted_proxies },
             health: config.health,
             certificate: config.certificate,
             limits: config.limits,
@@ -217,6 +217,7 @@ impl<R> fmt::Debug for Gateway<R> {
 /// Runs each guarded request once and passes every other one on.
 #[derive(Clone)]
 struct GatewayExchange<R> {
+    engine: Engine,
     once: Once<Origins, AtGateway<R>>,
     rules: AtGateway<R>,
     origins: Origins,

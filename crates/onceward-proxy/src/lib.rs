@@ -7,6 +7,7 @@ pub mod ca;
 mod connect;
 pub mod gateway;
 pub mod guarded;
+mod hop;
 pub mod intercept;
 pub mod leaf;
 pub mod limits;

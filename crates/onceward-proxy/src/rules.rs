@@ -12,7 +12,6 @@ use onceward_core::{
     profile::Manner,
     refusal::Refusal,
 };
-use onceward_engine::Engine;
 use onceward_tower::{Judgement, Origin, Plan, Rules, Undated, Unreadable};
 
 use crate::{operation, session::Session};
@@ -23,7 +22,6 @@ const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", 
 /// Guards the requests that a user stamped with `x-idem-key`.
 #[derive(Clone, Debug)]
 pub struct ForwardRules {
-    engine: Engine,
     carriers: Carriers,
     policy: Arc<Policy>,
     equality: Arc<Equality>,
@@ -32,9 +30,8 @@ pub struct ForwardRules {
 impl ForwardRules {
     /// Rules with one policy for all sites.
     #[must_use]
-    pub fn new(engine: Engine, policy: Policy) -> Self {
+    pub fn new(policy: Policy) -> Self {
         Self {
-            engine,
             carriers: Carriers::forward_proxy(),
             policy: Arc::new(policy),
             equality: Arc::new(Equality::Canonical(Volatile::common())),
@@ -89,10 +86,7 @@ impl Rules for ForwardRules {
             return Judgement::Pass;
         }
         match key {
-            Ok(None) => {
-                self.engine.telemetry().count_unprotected();
-                Judgement::Pass
-            }
+            Ok(None) => Judgement::PassUnkeyed,
             Ok(Some(key)) => match self.plan(head, key.clone()) {
                 Ok(plan) => Judgement::Guard(Box::new(plan)),
                 Err(refusal) => Judgement::Refuse { refusal, key: Some(key), manner: Manner::ONCEWARD },

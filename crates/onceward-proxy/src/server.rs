@@ -14,6 +14,7 @@ mod gate;
 mod head;
 mod hop;
 pub(crate) mod line;
+mod linger;
 pub(crate) mod listener;
 mod plain;
 mod rare;

@@ -33,6 +33,7 @@ mod dial;
 mod evidence;
 mod filter;
 mod head;
+mod length;
 mod limits;
 mod link;
 mod once;
@@ -328,9 +329,10 @@ impl Upstream {
         &self,
         origin: Origin,
         method: &Method,
-        link: Link,
+        mut link: Link,
         response: Response<Incoming>,
     ) -> Result<Response<UpstreamBody>, Unanswered> {
+        link.is_spent = length::is_framed_twice(response.headers());
         let (peer, form) = (link.peer, link.form.clone());
         let held = if peer.protocol == Protocol::Http2 {
             Some(Held::Shared(link))
@@ -419,6 +421,7 @@ fn received(
         return Err(Unanswered::untouched(proof, ProxyRefused));
     }
     let mut response = UpstreamBody::of(response, method, peer.protocol, held);
+    length::settle(response.headers_mut());
     head::strip_response(response.headers_mut(), status);
     if peer.protocol == Protocol::Http1 {
         // An intermediary states its own version, not the 1.0 of an origin (RFC 9110 section 6.2).

@@ -220,10 +220,7 @@ impl OriginRules {
             return match &guarding.body_member {
                 Some(member) => self.seek_key(head, guarding, member).map_err(|refusal| (refusal, None)),
                 None if guarding.is_key_required => Err((Refusal::KeyMissing, None)),
-                None => {
-                    self.0.engine.telemetry().count_unprotected();
-                    Ok(Judgement::PassUnkeyed)
-                }
+                None => Ok(Judgement::PassUnkeyed),
             };
         };
         let plan = self.plan(head, guarding).and_then(|plan| {

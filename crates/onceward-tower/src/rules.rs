@@ -32,7 +32,8 @@ pub trait Rules: Clone + Send + Sync + 'static {
 pub enum Judgement {
     /// It goes through untouched.
     Pass,
-    /// A request of a guarded route without a key: it goes through, and its answer says what the route accepts.
+    /// A request of a guarded route without a key: it goes through, and its answer says what the route accepts. Whoever lets it
+    /// pass counts it as unprotected.
     PassUnkeyed,
     /// The guard itself answers.
     Tell(Page),

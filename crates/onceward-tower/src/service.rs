@@ -86,6 +86,7 @@ where
                 Box::pin(async move { Ok(passed(passing.await?)) })
             }
             Judgement::PassUnkeyed => {
+                self.engine.telemetry().count_unprotected();
                 let request = Request::from_parts(head, RequestBody::passed(body));
                 let passing = self.inner.clone().oneshot(request);
                 Box::pin(async move { Ok(advertised(&rules, passed(passing.await?))) })

@@ -49,10 +49,12 @@ pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode, Failure> 
     // Before anything else opens a descriptor.
     let inherited = Inherited::take().map_err(Failure::usage)?;
     let supervisor = Supervisor::from_environment().map_err(Failure::usage)?;
+    // Calls whose clients have gone run there to their end, after the last connection.
+    let workers = workers().map_err(Failure::failed)?;
     runtime().map_err(Failure::failed)?.block_on(async {
         tokio::select! {
-            served = serve(store, gateway, inherited, &supervisor, json) => served,
-            never = supervisor.beat() => match never {},
+            served = serve(store, gateway, inherited, &supervisor, &workers, json) => served,
+            never = supervisor.beat(async || workers.answer().await) => match never {},
         }
     })
 }
@@ -62,6 +64,7 @@ async fn serve(
     settings: GatewaySettings,
     inherited: Inherited,
     supervisor: &Supervisor,
+    workers: &Arc<Workers>,
     json: bool,
 ) -> Result<ExitCode, Failure> {
     let listener = inherited.or_bind(settings.listen, settings.shares_port).map_err(Failure::usage)?;
@@ -79,15 +82,13 @@ async fn serve(
     let doors = Doors::open(&store, &settings.control, &control).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     let own = [Some(address), doors.address].into_iter().flatten().collect();
-    let workers = workers().map_err(Failure::failed)?;
-    let gateway = gateway(engine.clone(), &settings, own)?.on(Arc::clone(&workers));
+    let gateway = gateway(engine.clone(), &settings, own)?.on(Arc::clone(workers));
     let shutdown = CancellationToken::new();
     let mut running = Running {
         engine,
         doors,
         shutdown: shutdown.clone(),
         serving: tokio::spawn(gateway.run(listener, shutdown)),
-        _workers: workers,
     };
     // Before anybody is told that it listens: a supervisor may signal at once.
     let mut signals = Signals::new().map_err(Failure::failed)?;
@@ -164,8 +165,6 @@ struct Running {
     doors: Doors,
     shutdown: CancellationToken,
     serving: JoinHandle<std::io::Result<Report>>,
-    /// Calls whose clients have gone run there to their end, after the last connection.
-    _workers: Arc<Workers>,
 }
 
 impl Running {

@@ -121,7 +121,7 @@ impl Running {
             status_base: Some(format!("http://{reachable}/effects/")),
             cors: Cors::Mirrored,
         };
-        let rules = ForwardRules::new(engine.clone(), settings.policy.clone());
+        let rules = ForwardRules::new(settings.policy.clone());
         let exchange = GuardedExchange::new(engine.clone(), rules, surface, upstream);
         let limits = Limits { drain_time: settings.drain_patience + TELLING_TIME, ..Limits::default() };
         let server = Server::new(Config {

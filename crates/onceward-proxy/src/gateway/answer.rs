@@ -1,7 +1,7 @@
 //! The body of an answer, with its limits of time.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ pub(super) struct AnswerBody {
     /// Runs while nothing comes.
     sleep: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
-    _place: Place,
+    place: Place,
 }
 
 /// The answer ended before its body did.
@@ -36,7 +36,7 @@ pub(super) enum AnswerCut {
 impl AnswerBody {
     /// Cuts `body` where nothing comes of it for `idle`, and at `end`.
     pub(super) fn new(body: UpstreamBody, idle: Duration, end: Option<Instant>, place: Place) -> Self {
-        Self { body, idle, end, sleep: None, is_waiting: false, _place: place }
+        Self { body, idle, end, sleep: None, is_waiting: false, place }
     }
 
     fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -60,13 +60,17 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerCut>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.is_waiting = false;
-                Poll::Ready(frame.map(|frame| frame.map_err(AnswerCut::Upstream)))
+                frame.map(|frame| frame.map_err(AnswerCut::Upstream))
             }
-            Poll::Pending => self.poll_time(cx).map(|()| Some(Err(AnswerCut::Time))),
+            Poll::Pending => ready!(self.poll_time(cx).map(|()| Some(Err(AnswerCut::Time)))),
+        };
+        if let Some(Err(error)) = &frame {
+            self.place.note_cut(error);
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::address::UpstreamUrl;
 use super::health::{Health, Sighting};
+use crate::pass_through::with_causes;
 use crate::upstream::Origin;
 
 /// The instances: the one with the fewest requests under way is next, and of several such the next in turn.
@@ -101,6 +102,13 @@ impl Instance {
 
     fn is_up(&self, now: Instant) -> bool {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).is_up(now)
+    }
+}
+
+impl Place {
+    /// Says that the answer of this request broke off. Its client learns it from the close alone.
+    pub(super) fn note_cut(&self, error: &dyn std::error::Error) {
+        tracing::warn!(upstream = %self.0.url, error = with_causes(error), "an answer was cut");
     }
 }
 

@@ -7,13 +7,15 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use http_body_util::BodyExt as _;
 use httpdate::HttpDate;
 use onceward_tower::{Judgement, Rules};
@@ -26,7 +28,9 @@ use super::health::Sighting;
 use super::origins::{Origins, is_for_another, note};
 use super::unserved::Unserved;
 use super::{GatewayExchange, accepted};
-use crate::server::{ConnectionInfo, Left, Next, PlainClient};
+use crate::server::chunks::ChunkFault;
+use crate::server::line::failed;
+use crate::server::{ConnectionInfo, Left, Next, PlainClient, PlainRequest, ProxyBody};
 use crate::upstream::{Answer, PlainBody, PlainLink, Unanswered, Unknown, Unreadable};
 
 /// Up to here the beginning of a body is sent with its head, in one piece.
@@ -39,6 +43,15 @@ struct Scratch {
     answer: BytesMut,
 }
 
+impl Scratch {
+    /// A client that asks for nothing holds no more than a usual head's worth.
+    fn rest(&mut self) {
+        if self.answer.capacity() > JOINED_BYTES_MAX {
+            self.answer = BytesMut::new();
+        }
+    }
+}
+
 /// One request on its way.
 struct Passage<'a> {
     head: &'a Parts,
@@ -48,11 +61,23 @@ struct Passage<'a> {
     began: Instant,
 }
 
-/// What comes behind an answer.
+/// What becomes of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     Next,
     Close,
+    /// The request is still there to be read, for it does not simply pass.
+    General,
+}
+
+/// How far an answer was passed on.
+#[derive(Debug)]
+enum Relayed {
+    Whole,
+    /// Up to where it broke off.
+    Cut(io::Error),
+    /// Not at all, for its body is malformed from the beginning.
+    Nothing(ChunkFault),
 }
 
 /// Of the client's connection nothing more can be made; of an instance's it is an [`Unserved`].
@@ -74,15 +99,20 @@ impl<R: Rules> GatewayExchange<R> {
                 Next::Other => return Left::More,
                 Next::End => break,
             };
-            let Some(told) = self.told(&mut request.head) else {
-                client.put_back(&request.bytes);
-                return Left::More;
+            let answering = AssertUnwindSafe(self.answer(client, &mut request, &mut scratch));
+            let answered = match answering.catch_unwind().await {
+                Ok(answered) => answered,
+                // Nobody takes a page for a part of an answer.
+                Err(_) if client.is_answering() => return Left::Nothing,
+                Err(_) => {
+                    let page = failed(&accepted(&request.head.headers));
+                    send_page(client, page, &request.head, then(client, request.is_last)).await
+                }
             };
-            let is_last = request.is_last;
-            let passage = Passage { head: &request.head, told: &told, is_last, began: Instant::now() };
-            match self.origins.pass(client, &passage, &mut scratch).await {
-                Ok(Then::Next) => {}
+            match answered {
+                Ok(Then::Next) => scratch.rest(),
                 Ok(Then::Close) => break,
+                Ok(Then::General) => return Left::More,
                 Err(error) => {
                     tracing::debug!(%error, "a plain exchange broke off");
                     return Left::Nothing;
@@ -91,6 +121,24 @@ impl<R: Rules> GatewayExchange<R> {
         }
         client.close().await;
         Left::Nothing
+    }
+
+    async fn answer<I>(
+        &self,
+        client: &mut PlainClient<I>,
+        request: &mut PlainRequest,
+        scratch: &mut Scratch,
+    ) -> io::Result<Then>
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin,
+    {
+        let Some(told) = self.told(&mut request.head) else {
+            client.put_back(&request.bytes);
+            return Ok(Then::General);
+        };
+        let is_last = request.is_last;
+        let passage = Passage { head: &request.head, told: &told, is_last, began: Instant::now() };
+        self.origins.pass(client, &passage, scratch).await
     }
 
     /// Makes the head the one for the service, and says what the answer tells beside; `None` where it does not simply pass.
@@ -102,6 +150,7 @@ impl<R: Rules> GatewayExchange<R> {
         match self.rules.judge(head) {
             Judgement::Pass => Some(told),
             Judgement::PassUnkeyed => {
+                self.engine.telemetry().count_unprotected();
                 self.rules.advertise(&mut told);
                 Some(told)
             }
@@ -126,7 +175,7 @@ impl Origins {
         write_request(passage.head, self.host(), &mut scratch.request);
         let mut unserved = Unserved::Late;
         for instance in self.balance().candidates(passage.began) {
-            let _place = instance.place();
+            let place = instance.place();
             let (mut link, answer) = match self.ask(client, &instance, passage, scratch).await? {
                 Ok(answered) => answered,
                 Err(Unserved::Unanswered(unanswered)) => {
@@ -144,18 +193,29 @@ impl Origins {
                 }
             };
             instance.note(Sighting::Reached, Instant::now());
-            let then = then(client, passage);
+            let then = then(client, passage.is_last);
             finish_head(&answer, passage.told, then, &mut scratch.answer);
-            let is_persistent = answer.is_persistent;
-            self.relay(client, &mut link, answer.body, passage, &mut scratch.answer).await?;
-            if is_persistent && link.received().is_empty() {
-                self.upstream().keep_plain(&instance.origin, link);
+            match self.relay(client, &mut link, answer.body, passage, &mut scratch.answer).await? {
+                Relayed::Whole => {
+                    if answer.is_persistent && link.received().is_empty() {
+                        self.upstream().keep_plain(&instance.origin, link);
+                    }
+                    return Ok(then);
+                }
+                Relayed::Cut(error) => {
+                    place.note_cut(&error);
+                    return Ok(Then::Close);
+                }
+                Relayed::Nothing(fault) => {
+                    let unanswered = Unanswered::unknown(Unknown::AnswerUnreadable, fault);
+                    note(&instance, &unanswered);
+                    unserved = unanswered.into();
+                    break;
+                }
             }
-            return Ok(then);
         }
-        let then = then(client, passage);
-        client.send(&written_page(&unserved, passage.head, then).await).await?;
-        Ok(then)
+        let page = unserved.page(&accepted(&passage.head.headers));
+        send_page(client, page, passage.head, then(client, passage.is_last)).await
     }
 
     /// Sends a request and reads the head of its answer, of which what passes is in `scratch` then.
@@ -222,37 +282,81 @@ impl Origins {
         mut body: PlainBody,
         passage: &Passage<'_>,
         out: &mut BytesMut,
-    ) -> io::Result<()>
+    ) -> io::Result<Relayed>
     where
         I: AsyncRead + AsyncWrite + Send + Unpin,
     {
+        let head_bytes = out.len();
         loop {
-            let count = body.follow(link.received()).map_err(io::Error::other)?;
-            let piece = link.received().get(..count).unwrap_or_default();
-            if matches!(body, PlainBody::ToClose) {
-                write_chunk(piece, out);
-                client.send(out).await?;
-            } else if out.len() + piece.len() <= JOINED_BYTES_MAX {
-                out.extend_from_slice(piece);
-                client.send(out).await?;
-            } else {
-                client.send(out).await?;
-                client.send(piece).await?;
+            let followed = pass_received(client, link, &mut body, out).await?;
+            match followed {
+                Err(fault) if !client.is_answering() && out.len() == head_bytes => {
+                    return Ok(Relayed::Nothing(fault));
+                }
+                Ok(()) if body.is_done() && !matches!(body, PlainBody::Sized(_)) => {
+                    out.extend_from_slice(LAST_CHUNK);
+                }
+                Ok(()) | Err(_) => {}
             }
-            out.clear();
-            link.take(count);
+            if !out.is_empty() {
+                client.send(out).await?;
+                out.clear();
+            }
+            if let Err(fault) = followed {
+                return Ok(Relayed::Cut(io::Error::other(fault)));
+            }
             if body.is_done() {
-                return Ok(());
+                return Ok(Relayed::Whole);
             }
             let until = (Instant::now() + self.times().body_idle).min(passage.began + self.times().whole);
             match client.wait(until, |cx| link.poll_read(cx)).await? {
-                Some(Ok(0)) if matches!(body, PlainBody::ToClose) => return client.send(LAST_CHUNK).await,
-                Some(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(Ok(0)) if matches!(body, PlainBody::ToClose) => {
+                    client.send(LAST_CHUNK).await?;
+                    return Ok(Relayed::Whole);
+                }
+                Some(Ok(0)) => return Ok(Relayed::Cut(io::ErrorKind::UnexpectedEof.into())),
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error),
-                None => return Err(io::ErrorKind::TimedOut.into()),
+                Some(Err(error)) => return Ok(Relayed::Cut(error)),
+                None => return Ok(Relayed::Cut(io::ErrorKind::TimedOut.into())),
             }
         }
+    }
+}
+
+/// Puts what has come of a body behind `out`, in chunks of our own where it has no length: what an instance writes around
+/// its data was for the connection to us. A piece too large to be joined to a head is sent from where it is.
+async fn pass_received<I>(
+    client: &mut PlainClient<I>,
+    link: &mut PlainLink,
+    body: &mut PlainBody,
+    out: &mut BytesMut,
+) -> io::Result<Result<(), ChunkFault>>
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    let is_sized = matches!(body, PlainBody::Sized(_));
+    loop {
+        let piece = match body.piece(link.received()) {
+            Ok(piece) => piece,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        link.take(piece.framing_bytes);
+        let data = link.received().get(..piece.data_bytes).unwrap_or_default();
+        if data.is_empty() {
+            return Ok(Ok(()));
+        }
+        if !is_sized {
+            write_chunk(data, out);
+        } else if out.len() + data.len() <= JOINED_BYTES_MAX {
+            out.extend_from_slice(data);
+        } else {
+            if !out.is_empty() {
+                client.send(out).await?;
+                out.clear();
+            }
+            client.send(data).await?;
+        }
+        link.take(piece.data_bytes);
     }
 }
 
@@ -305,8 +409,8 @@ fn write_field(name: &HeaderName, value: &HeaderValue, out: &mut BytesMut) {
 }
 
 /// What comes behind the answer, as it begins.
-fn then<I: AsyncRead + AsyncWrite + Unpin>(client: &PlainClient<I>, passage: &Passage<'_>) -> Then {
-    if passage.is_last || client.is_stopping() { Then::Close } else { Then::Next }
+fn then<I: AsyncRead + AsyncWrite + Unpin>(client: &PlainClient<I>, is_last: bool) -> Then {
+    if is_last || client.is_stopping() { Then::Close } else { Then::Next }
 }
 
 /// Adds what the gateway says of an answer, and the end of its head.
@@ -331,16 +435,23 @@ fn write_date(out: &mut BytesMut) {
 
 /// A piece of a body that has no length, for a client whose connection goes on behind it.
 fn write_chunk(piece: &[u8], out: &mut BytesMut) {
-    if !piece.is_empty() {
-        write!(out, "{:x}\r\n", piece.len()).unwrap_or_default();
-        out.extend_from_slice(piece);
-        out.extend_from_slice(b"\r\n");
-    }
+    // Writing to memory does not fail.
+    write!(out, "{:x}\r\n", piece.len()).unwrap_or_default();
+    out.extend_from_slice(piece);
+    out.extend_from_slice(b"\r\n");
 }
 
-/// The page for a request without an answer.
-async fn written_page(unserved: &Unserved, request: &Parts, then: Then) -> BytesMut {
-    let (head, body) = unserved.page(&accepted(&request.headers)).into_parts();
+/// Answers a request with a page of our own.
+async fn send_page<I>(
+    client: &mut PlainClient<I>,
+    page: Response<ProxyBody>,
+    request: &Parts,
+    then: Then,
+) -> io::Result<Then>
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    let (head, body) = page.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let mut out = BytesMut::new();
     // Writing to memory does not fail.
@@ -356,5 +467,6 @@ async fn written_page(unserved: &Unserved, request: &Parts, then: Then) -> Bytes
     if request.method != Method::HEAD {
         out.extend_from_slice(&body);
     }
-    out
+    client.send(&out).await?;
+    Ok(then)
 }

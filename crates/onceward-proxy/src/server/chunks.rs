@@ -7,6 +7,8 @@ const SIZE_DIGITS_MAX: u8 = 15;
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
     step: Step,
+    /// Whether a size may have spaces behind it.
+    takes_padding: bool,
     /// Bytes of chunk extensions, sizes and trailers so far: what a sender could make endless without sending data.
     overhead: usize,
 }
@@ -14,6 +16,7 @@ pub(crate) struct Chunks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Size { digits: u8, value: u64 },
+    Padding { value: u64 },
     Extension { value: u64 },
     SizeEnd { value: u64 },
     Data { left: u64 },
@@ -37,7 +40,20 @@ impl Default for Step {
 #[error("the chunked body is malformed")]
 pub(crate) struct ChunkFault;
 
+/// What a body goes on with: framing, and then data of one chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) framing_bytes: usize,
+    /// Zero where nothing follows the framing yet, or at all.
+    pub(crate) data_bytes: usize,
+}
+
 impl Chunks {
+    /// An answer's. Some old servers write sizes in a field of fixed width; nobody reads them in another way.
+    pub(crate) fn of_answer() -> Self {
+        Self { takes_padding: true, ..Self::default() }
+    }
+
     /// Whether the whole body has passed.
     pub(crate) fn is_done(&self) -> bool {
         self.step == Step::Done
@@ -63,29 +79,60 @@ impl Chunks {
     /// `overhead_max` bounds all bytes that are not data.
     pub(crate) fn follow(&mut self, bytes: &[u8], overhead_max: usize) -> Result<usize, ChunkFault> {
         let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
+        loop {
+            let piece = self.piece(bytes.get(at..).unwrap_or_default(), overhead_max)?;
+            at += piece.framing_bytes + piece.data_bytes;
+            if piece.data_bytes == 0 {
+                return Ok(at);
+            }
+        }
+    }
+
+    /// Follows `bytes` through framing and the data behind it.
+    ///
+    /// `overhead_max` bounds all bytes that are not data.
+    pub(crate) fn piece(&mut self, bytes: &[u8], overhead_max: usize) -> Result<Piece, ChunkFault> {
+        let mut framing_bytes = 0;
+        while let Some(&byte) = bytes.get(framing_bytes) {
             match self.step {
                 Step::Done => break,
                 Step::Data { left } => {
-                    let here = left.min((bytes.len() - at) as u64);
-                    self.step = after_data(left - here);
-                    at += usize::try_from(here).unwrap_or(bytes.len());
+                    let behind = bytes.len() - framing_bytes;
+                    let data_bytes = usize::try_from(left).unwrap_or(usize::MAX).min(behind);
+                    self.step = after_data(left - data_bytes as u64);
+                    return Ok(Piece { framing_bytes, data_bytes });
                 }
                 framing => {
-                    self.step = next(framing, byte)?;
-                    at += 1;
+                    self.step = self.next(framing, byte)?;
+                    framing_bytes += 1;
                     self.count_overhead(framing, overhead_max)?;
                 }
             }
         }
-        Ok(at)
+        Ok(Piece { framing_bytes, data_bytes: 0 })
+    }
+
+    fn next(&self, step: Step, byte: u8) -> Result<Step, ChunkFault> {
+        match (step, byte) {
+            (Step::Size { digits, value }, b' ' | b'\t') if digits > 0 && self.takes_padding => {
+                Ok(Step::Padding { value })
+            }
+            (Step::Padding { value }, b' ' | b'\t') => Ok(Step::Padding { value }),
+            _ => next(step, byte),
+        }
     }
 
     /// Line ends and sizes of chunks with data are paid for by their data.
     fn count_overhead(&mut self, step: Step, overhead_max: usize) -> Result<(), ChunkFault> {
-        if matches!(step, Step::Extension { .. } | Step::Trailer | Step::TrailerStart | Step::TrailerEnd) {
-            self.overhead += 1;
-        }
+        let is_overhead = matches!(
+            step,
+            Step::Padding { .. }
+                | Step::Extension { .. }
+                | Step::TrailerStart
+                | Step::Trailer
+                | Step::TrailerEnd
+        );
+        self.overhead += usize::from(is_overhead);
         if self.overhead > overhead_max { Err(ChunkFault) } else { Ok(()) }
     }
 }
@@ -102,7 +149,8 @@ fn next(step: Step, byte: u8) -> Result<Step, ChunkFault> {
             let digit = char::from(byte).to_digit(16).ok_or(ChunkFault)?;
             Ok(Step::Size { digits: digits + 1, value: value * 16 + u64::from(digit) })
         }
-        (Step::Extension { value }, b'\r') => Ok(Step::SizeEnd { value }),
+        (Step::Padding { value } | Step::Extension { value }, b'\r') => Ok(Step::SizeEnd { value }),
+        (Step::Padding { value }, b';') => Ok(Step::Extension { value }),
         (Step::Extension { value }, b'\t' | b' '..=b'~') => Ok(Step::Extension { value }),
         (Step::SizeEnd { value: 0 }, b'\n') => Ok(Step::TrailerStart),
         (Step::SizeEnd { value }, b'\n') => Ok(Step::Data { left: value }),
@@ -158,6 +206,37 @@ mod tests {
         for body in cases {
             assert_eq!(followed(body), Err(ChunkFault), "{}", body.escape_ascii());
         }
+    }
+
+    // covers: S6
+    #[test]
+    fn only_in_an_answer_a_size_may_be_padded() {
+        let followed = |body: &[u8]| {
+            let mut chunks = Chunks::of_answer();
+            chunks.follow(body, 8).map(|passed| (passed, chunks.is_done()))
+        };
+        assert_eq!(followed(b"3  \r\nabc\r\n0 \t;a\r\n\r\nGET"), Ok((19, true)));
+        for body in [b" 3\r\n".as_slice(), b"3 3\r\n", b"3 \n", b"3          \r\n"] {
+            assert_eq!(followed(body), Err(ChunkFault), "{}", body.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn data_comes_apart_from_its_framing() {
+        let mut chunks = Chunks::default();
+        let mut bytes = b"3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nX: y\r\n\r\nGET".as_slice();
+        let mut pieces = Vec::new();
+        while !chunks.is_done() {
+            let piece = chunks.piece(bytes, 64).unwrap();
+            let (framing, rest) = bytes.split_at(piece.framing_bytes);
+            let (data, rest) = rest.split_at(piece.data_bytes);
+            pieces.push((framing, data));
+            bytes = rest;
+        }
+        let expected: [(&[u8], &[u8]); 3] =
+            [(b"3;a=b\r\n", b"abc"), (b"\r\n2\r\n", b"de"), (b"\r\n0\r\nX: y\r\n\r\n", b"")];
+        assert_eq!(pieces, expected);
+        assert_eq!(bytes, b"GET");
     }
 
     #[test]

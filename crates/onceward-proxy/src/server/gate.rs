@@ -20,6 +20,7 @@ use super::activity::Activity;
 use super::alarm::Alarm;
 use super::chunks::Chunks;
 use super::head::{self, BodyLength, Framing, HeadFault, Then};
+use super::linger::Linger;
 use crate::limits::Limits;
 
 /// One read of a head or of chunk framing.
@@ -39,6 +40,7 @@ pub(super) struct Gate<I> {
     scanned: usize,
     state: State,
     timer: Timer,
+    linger: Linger,
     eof: bool,
     ledger: Arc<Ledger>,
     activity: Arc<Activity>,
@@ -83,6 +85,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
             scanned: 0,
             state: State::Head,
             timer: Timer::default(),
+            linger: Linger::default(),
             eof: false,
             ledger: Arc::default(),
             activity,
@@ -172,7 +175,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
         ready!(self.timer.poll(wait, &self.limits, cx));
         Poll::Ready(Ok(match wait {
             Wait::Head => self.refuse(HeadFault::TooSlow),
-            Wait::Answer | Wait::Linger => Step::End,
+            Wait::Answer => Step::End,
         }))
     }
 
@@ -346,7 +349,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
     fn is_between_messages(&self) -> bool {
         match self.state {
             State::Head => self.buffer.is_empty(),
-            State::Opaque | State::Body { left: 0, .. } => true,
+            State::Body { left: 0, .. } => true,
             _ => false,
         }
     }
@@ -395,25 +398,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<I> {
         Pin::new(&mut self.get_mut().io).poll_flush(cx)
     }
 
-    /// Closes the sending side, then discards input for a while: TCP would take back the answer if input were left.
+    /// Closes the sending side, then discards what the client still sends. The input of a tunnel is another's.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let gate = self.get_mut();
         ready!(Pin::new(&mut gate.io).poll_shutdown(cx))?;
-        if gate.is_between_messages() {
+        if gate.eof || matches!(gate.state, State::Opaque) {
             return Poll::Ready(Ok(()));
         }
-        while !gate.eof {
-            gate.buffer.clear();
-            match gate.poll_fill(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => break,
-                Poll::Pending => {
-                    ready!(gate.timer.poll(Wait::Linger, &gate.limits, cx));
-                    break;
-                }
-            }
+        if !gate.is_between_messages() {
+            gate.linger.begin(gate.limits.linger_time);
         }
-        Poll::Ready(Ok(()))
+        gate.linger.poll(&mut gate.io, gate.limits.linger_time, cx).map(Ok)
     }
 }
 
@@ -424,8 +419,6 @@ enum Wait {
     Head,
     /// The answer to a client that has closed its sending side.
     Answer,
-    /// The client's close, after the last answer.
-    Linger,
 }
 
 /// One timer for all waits; a wait that is polled again goes on, another one starts anew.
@@ -447,7 +440,6 @@ impl Timer {
                 let time = match wait {
                     Wait::Head => limits.head_time,
                     Wait::Answer => limits.half_close_time,
-                    Wait::Linger => limits.linger_time,
                 };
                 Instant::now() + time
             }

@@ -6,6 +6,7 @@
 
 use http::{Method, StatusCode, Uri};
 
+use crate::hop::has_token;
 use crate::target::TargetFault;
 
 /// Where a message ends, and what follows it.
@@ -281,11 +282,6 @@ fn is_value_byte(byte: u8) -> bool {
 fn parse_length(value: &[u8]) -> Option<u64> {
     let plain = value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || !value.starts_with(b"0"));
     if plain { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
-}
-
-/// Whether a comma-separated list has the token, in any case.
-pub(super) fn has_token(list: &[u8], token: &[u8]) -> bool {
-    list.split(|&byte| byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 #[cfg(test)]

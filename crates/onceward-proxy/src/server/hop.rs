@@ -1,24 +1,10 @@
 //! Removes what concerns only one connection.
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
-use super::head::{HeadFault, has_token};
-
-/// Fields of one connection that no `Connection` field needs to name.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    CONNECTION,
-    HeaderName::from_static("http2-settings"),
-    HeaderName::from_static("keep-alive"),
-    PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+use super::head::HeadFault;
+use crate::hop::{Hop, Way, ends_unnamed, has_token};
 
 /// Fields whose removal by a `Connection` field would change what is asked, by whom, or under which key.
 const END_TO_END: [HeaderName; 9] = [
@@ -51,13 +37,15 @@ pub(super) fn asks_to_switch(version: Version, headers: &HeaderMap) -> bool {
 /// # Errors
 /// [`HeadFault::ConnectionNames`] when an end-to-end field would go.
 pub(super) fn strip_request(headers: &mut HeaderMap, switches: bool) -> Result<(), HeadFault> {
-    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+    if !headers.keys().any(|name| ends_unnamed(Way::Request, name.as_ref())) {
         return Ok(());
     }
-    let named = named_by_connection(headers);
-    if named.iter().any(|name| END_TO_END.contains(name)) {
+    let connection = || headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
+    let takes_away = |name: &HeaderName| connection().any(|value| has_token(value, name.as_ref()));
+    if END_TO_END.iter().any(takes_away) {
         return Err(HeadFault::ConnectionNames);
     }
+    let hop = Hop::of(Way::Request, connection());
     let takes_trailers = headers.get_all(TE).iter().any(|field| has_token(field.as_bytes(), b"trailers"));
     let mut last = None;
     let received = std::mem::take(headers);
@@ -71,17 +59,11 @@ pub(super) fn strip_request(headers: &mut HeaderMap, switches: bool) -> Result<(
             CONNECTION if switches => drop(headers.insert(CONNECTION, HeaderValue::from_static("upgrade"))),
             UPGRADE if switches => drop(headers.append(UPGRADE, value)),
             TE if takes_trailers => drop(headers.insert(TE, HeaderValue::from_static("trailers"))),
-            _ if HOP_BY_HOP.contains(name) || named.contains(name) => {}
+            _ if hop.ends(name.as_ref()) => {}
             _ => drop(headers.append(name, value)),
         }
     }
     Ok(())
-}
-
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let fields =
-        headers.get_all(CONNECTION).iter().flat_map(|field| field.as_bytes().split(|&byte| byte == b','));
-    fields.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
 }
 
 #[cfg(test)]

@@ -133,9 +133,7 @@ impl<E: Exchange> Line<E> {
         let idle_time = self.limits().body_idle_time;
         let call = self.listener.exchange.call(request.map(|body| RequestBody::new(body, idle_time)));
         let Ok(response) = AssertUnwindSafe(call).catch_unwind().await else {
-            let detail =
-                "the proxy failed while it handled the request; whether the site has acted is not known";
-            return Ok(page(StatusCode::INTERNAL_SERVER_ERROR, detail, &fields));
+            return Ok(failed(&fields));
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(upgrade::connect(&self.listener, client, response, &fields));
@@ -188,6 +186,12 @@ impl From<AccessDenied> for Refused {
 /// What a page asks of its request.
 fn accepted(request: &HeaderMap) -> HeaderMap {
     request.get_all(ACCEPT).iter().map(|types| (ACCEPT, types.clone())).collect()
+}
+
+/// The answer to a request in whose handling something panicked.
+pub(crate) fn failed(request: &HeaderMap) -> Response<ProxyBody> {
+    let detail = "the proxy failed while it handled the request; whether the site has acted is not known";
+    page(StatusCode::INTERNAL_SERVER_ERROR, detail, request)
 }
 
 /// What follows a refused head cannot be trusted to be a head, so the connection ends.

@@ -24,6 +24,7 @@ use super::address::{self, Destination};
 use super::alarm::Alarm;
 use super::head::{self, BodyLength, Framing, Then};
 use super::line::Line;
+use super::linger::Linger;
 use super::rare::Rare;
 use super::rewind::Rewind;
 use super::{ConnectionInfo, Exchange};
@@ -43,6 +44,8 @@ pub struct PlainClient<I> {
     io: I,
     /// Bytes that were read and not taken for a request.
     buffer: BytesMut,
+    /// Whether a part of an answer to the last request was sent.
+    is_answering: bool,
     /// When the client was found to have closed its sending side.
     ended: Option<Instant>,
     stop: CancellationToken,
@@ -88,6 +91,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> PlainClient<I> {
         Self {
             io,
             buffer: BytesMut::new(),
+            is_answering: false,
             ended: None,
             stopped: Rare::new(stop.clone().cancelled_owned()),
             stop,
@@ -113,8 +117,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> PlainClient<I> {
         self.stop.is_cancelled()
     }
 
+    /// Whether a part of an answer to the last request was sent.
+    pub fn is_answering(&self) -> bool {
+        self.is_answering
+    }
+
     /// Waits for a request.
     pub async fn next(&mut self) -> Next {
+        self.is_answering = false;
         if self.buffer.is_empty() {
             let mut until = None;
             let filled = poll_fn(|cx| {
@@ -173,15 +183,25 @@ impl<I: AsyncRead + AsyncWrite + Unpin> PlainClient<I> {
 
     /// Sends a part of an answer.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.is_answering = true;
         self.io.write_all(bytes).await?;
         self.io.flush().await
     }
 
-    /// Closes, where nothing of the client is left unread.
+    /// Closes behind the last answer, so that the client gets it whole.
     pub async fn close(&mut self) {
         if let Err(error) = self.io.shutdown().await {
             tracing::debug!(%error, "the client has gone already");
+            return;
         }
+        if self.ended.is_some() {
+            return;
+        }
+        let mut linger = Linger::default();
+        if !self.buffer.is_empty() {
+            linger.begin(self.limits.linger_time);
+        }
+        poll_fn(|cx| linger.poll(&mut self.io, self.limits.linger_time, cx)).await;
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -9,7 +9,7 @@ use std::mem;
 use bytes::BytesMut;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
@@ -17,15 +17,7 @@ use http::{StatusCode, Uri, Version};
 
 use super::dial::Form;
 use super::wire::Protocol;
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
-/// Fields of one connection that no `Connection` field needs to name.
-const HOP_BY_HOP: [HeaderName; 7] =
-    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS];
+use crate::hop::{Hop, Way, ends_unnamed, has_token};
 
 /// Whether the length of a request's body is known before it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +30,9 @@ pub(super) enum BodyLength {
 ///
 /// `Upgrade: h2c` is not taken along: it is about the client's own connection, and obsolete (RFC 9113 section 3.1).
 pub(super) fn asks_upgrade(headers: &HeaderMap) -> bool {
-    let to_http2 = |value: &HeaderValue| tokens(value).any(|token| token.eq_ignore_ascii_case("h2c"));
     headers.contains_key(UPGRADE)
-        && !headers.get_all(UPGRADE).iter().any(to_http2)
-        && headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(tokens)
-            .any(|token| token.eq_ignore_ascii_case("upgrade"))
+        && !has_option(headers, &UPGRADE, b"h2c")
+        && has_option(headers, &CONNECTION, b"upgrade")
 }
 
 /// Makes `head`, whose URI is absolute, the one to send in `form` on a connection of `protocol`.
@@ -95,15 +82,15 @@ pub(super) fn for_origin(
 /// Whether HTTP/1.1 sends these fields unchanged, as it does most: one `Host`, at most one `Cookie`, nothing of a hop.
 fn is_sent_as_is(headers: &HeaderMap) -> bool {
     headers.contains_key(HOST)
-        && !headers.keys().any(|name| HOP_BY_HOP.contains(name) || is_proxy_field(name))
+        && !headers.keys().any(|name| ends_unnamed(Way::Request, name.as_ref()))
         && headers.get_all(COOKIE).iter().nth(1).is_none()
 }
 
 /// Takes off a response what belongs to the origin's connection.
 pub(super) fn strip_response(headers: &mut HeaderMap, status: StatusCode) {
-    let hop = Hop::of(headers);
+    let hop = hop(Way::Answer, headers);
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
-    let ends_here = |name: &HeaderName| hop.owns(name) || is_proxy_challenge(name);
+    let ends_here = |name: &HeaderName| hop.ends(name.as_ref());
     if !switches {
         // Taken off the end, a field leaves the rest in its order; many servers write these last.
         while let Some(last) = headers.keys().last().filter(|name| ends_here(name)).cloned() {
@@ -130,14 +117,11 @@ pub(super) fn strip_response(headers: &mut HeaderMap, status: StatusCode) {
     }
 }
 
-fn is_proxy_challenge(name: &HeaderName) -> bool {
-    *name == PROXY_AUTHENTICATE || *name == PROXY_AUTHENTICATION_INFO
-}
-
 fn http1_headers(parts: &Parts) -> Result<HeaderMap, http::Error> {
-    let hop = Hop::of(&parts.headers);
+    let hop = hop(Way::Request, &parts.headers);
     let upgrades = asks_upgrade(&parts.headers);
-    let connection = match (upgrades, hop.te_trailers) {
+    let takes_trailers = has_option(&parts.headers, &TE, b"trailers");
+    let connection = match (upgrades, takes_trailers) {
         (true, _) => Some("Upgrade"),
         (false, true) => Some("TE"),
         (false, false) => None,
@@ -155,14 +139,14 @@ fn http1_headers(parts: &Parts) -> Result<HeaderMap, http::Error> {
             (&UPGRADE, _) if upgrades => {
                 headers.append(UPGRADE, value.clone());
             }
-            (&TE, _) if hop.te_trailers => {
+            (&TE, _) if takes_trailers => {
                 headers.insert(TE, HeaderValue::from_static("trailers"));
             }
             (&COOKIE, _) if !headers.contains_key(COOKIE) => {
                 headers.insert(COOKIE, joined_cookies(&parts.headers)?);
             }
             (&COOKIE, _) => {}
-            _ if hop.owns(name) || is_proxy_field(name) => {}
+            _ if hop.ends(name.as_ref()) => {}
             _ => {
                 headers.append(name, value.clone());
             }
@@ -175,12 +159,13 @@ fn http1_headers(parts: &Parts) -> Result<HeaderMap, http::Error> {
 }
 
 fn http2_headers(sent: &HeaderMap) -> HeaderMap {
-    let hop = Hop::of(sent);
+    let hop = hop(Way::Request, sent);
+    let takes_trailers = has_option(sent, &TE, b"trailers");
     let mut headers = HeaderMap::with_capacity(sent.len());
     for (name, value) in sent {
-        if *name == TE && hop.te_trailers {
+        if *name == TE && takes_trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
-        } else if *name != HOST && !hop.owns(name) && !is_proxy_field(name) {
+        } else if *name != HOST && !hop.ends(name.as_ref()) {
             headers.append(name, value.clone());
         }
     }
@@ -201,39 +186,12 @@ fn joined_cookies(headers: &HeaderMap) -> Result<HeaderValue, InvalidHeaderValue
     HeaderValue::from_maybe_shared(joined.freeze())
 }
 
-fn is_proxy_field(name: &HeaderName) -> bool {
-    name.as_str().starts_with("proxy-")
+fn hop(way: Way, headers: &HeaderMap) -> Hop {
+    Hop::of(way, headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes))
 }
 
-/// What a message says about its own connection.
-struct Hop {
-    named: Vec<HeaderName>,
-    te_trailers: bool,
-}
-
-impl Hop {
-    fn of(headers: &HeaderMap) -> Self {
-        // What most fields say names no field, or one that ends here anyway.
-        let names_none =
-            |token: &str| ["keep-alive", "close"].iter().any(|is| token.eq_ignore_ascii_case(is));
-        let options = headers.get_all(CONNECTION).iter().flat_map(tokens);
-        let named = options.filter(|token| !names_none(token));
-        let is_trailers = |token: &str| token.eq_ignore_ascii_case("trailers");
-        Self {
-            named: named.filter_map(|token| HeaderName::try_from(token).ok()).collect(),
-            te_trailers: headers.get_all(TE).iter().flat_map(tokens).any(is_trailers),
-        }
-    }
-
-    /// Whether the field ends at this hop. `Connection` cannot name away what routes and frames a request.
-    fn owns(&self, name: &HeaderName) -> bool {
-        HOP_BY_HOP.contains(name) || self.named.contains(name) && *name != HOST && *name != CONTENT_LENGTH
-    }
-}
-
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
-    let text = value.to_str().into_iter();
-    text.flat_map(|text| text.split(',')).map(str::trim).filter(|token| !token.is_empty())
+fn has_option(headers: &HeaderMap, name: &HeaderName, option: &[u8]) -> bool {
+    headers.get_all(name).iter().any(|value| has_token(value.as_bytes(), option))
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub(super) struct Link {
     pub(super) form: Form,
     pub(super) peer: UpstreamPeer,
     pub(super) is_reused: bool,
+    /// Whether it is to carry no other request, although it could.
+    pub(super) is_spent: bool,
     /// Counts the handles of a shared connection.
     handles: Arc<()>,
 }
@@ -59,7 +61,14 @@ impl Link {
             Protocol::Http1 => Sender::Http1(Box::new(Driven::begin(dialed.io).await?)),
             Protocol::Http2 => Sender::Http2(session::http2(dialed.io, tasks).await?),
         };
-        Ok(Self { sender, form: dialed.form, peer, is_reused: false, handles: Arc::default() })
+        Ok(Self {
+            sender,
+            form: dialed.form,
+            peer,
+            is_reused: false,
+            is_spent: false,
+            handles: Arc::default(),
+        })
     }
 
     /// Sends a request.
@@ -135,6 +144,7 @@ impl Link {
                 form: self.form.clone(),
                 peer: self.peer,
                 is_reused: true,
+                is_spent: false,
                 handles: Arc::clone(&self.handles),
             }),
             Sender::Http2(_) | Sender::Http1(_) => None,

@@ -175,7 +175,7 @@ impl Pool {
     fn keep(self: &Arc<Self>, origin: &Origin, link: Link) {
         let unused_max = self.limits.idle_per_origin_max;
         self.with_kept(origin, |kept| {
-            if kept.http1.len() < unused_max {
+            if kept.http1.len() < unused_max && !link.is_spent {
                 kept.http1.push(Unused::now(link));
             }
         });

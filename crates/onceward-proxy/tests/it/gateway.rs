@@ -1,5 +1,6 @@
 //! The gateway between clients and instances of a service, all on loopback.
 
+mod both_ways;
 mod guarded;
 mod heads;
 mod heads_http2;

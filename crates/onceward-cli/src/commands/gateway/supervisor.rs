@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     env,
+    error::Error,
     ffi::{OsStr, OsString},
     future::pending,
     io,
@@ -70,15 +71,19 @@ impl Supervisor {
         }
     }
 
-    /// Says all the time that the gateway is not hung, if somebody counts on it.
-    pub(super) async fn beat(&self) -> Infallible {
+    /// Says all the time that the gateway is not hung, if somebody counts on it: each time after every thread that serves has
+    /// answered.
+    pub(super) async fn beat<E: Error>(&self, answered: impl AsyncFn() -> Result<(), E>) -> Infallible {
         let Some(silence) = self.watchdog else { return pending().await };
         // Half of it, as sd_watchdog_enabled(3) advises.
         let mut beats = interval(silence / 2);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             beats.tick().await;
-            self.tell(Notice::Alive);
+            match answered().await {
+                Ok(()) => self.tell(Notice::Alive),
+                Err(error) => tracing::error!(%error, "a thread that serves connections has ended"),
+            }
         }
     }
 }
@@ -127,6 +132,8 @@ fn watchdog(time: Option<OsString>, pid: Option<OsString>, own: u32) -> anyhow::
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     #[test]
@@ -142,6 +149,31 @@ mod tests {
         assert_eq!(watched(None, Some("17")), Ok(None));
         assert_eq!(watched(Some("0"), None), Err("WATCHDOG_USEC=0 is no number above 0".to_owned()));
         assert_eq!(watched(Some("1"), Some("we")), Err("WATCHDOG_PID=we is no number above 0".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gateway_with_a_thread_that_does_not_answer_counts_as_hung() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().join("notify");
+        let heard = UnixDatagram::bind(&name).unwrap();
+        heard.set_nonblocking(true).unwrap();
+        let silence = Duration::from_secs(30);
+        let manager = Some(Manager::at(name.as_os_str()).unwrap());
+        let supervisor = Supervisor { manager, watchdog: Some(silence) };
+        let told = || {
+            let mut text = [0; 64];
+            heard.recv(&mut text).map(|len| String::from_utf8_lossy(&text[..len]).into_owned()).ok()
+        };
+
+        let hanging = supervisor.beat(async || pending::<io::Result<()>>().await);
+        assert!(timeout(silence * 4, hanging).await.is_err());
+        let ended = supervisor.beat(async || io::Result::Err(io::ErrorKind::BrokenPipe.into()));
+        assert!(timeout(silence * 4, ended).await.is_err());
+        assert_eq!(told(), None);
+
+        let answering = supervisor.beat(async || io::Result::Ok(()));
+        assert!(timeout(silence, answering).await.is_err());
+        assert_eq!([(); 2].map(|()| told()), [Some("WATCHDOG=1".to_owned()), Some("WATCHDOG=1".to_owned())]);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! The head of an answer as it passes, and where its body ends.
 
+use std::fmt::Write as _;
 use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode};
 
-use crate::server::chunks::{ChunkFault, Chunks};
+use super::super::length::content_length;
+use crate::hop::{Hop, Way, has_token};
+use crate::server::chunks::{ChunkFault, Chunks, Piece};
 
 /// Fields of an answer's head, as on other shared connections.
 const FIELDS_MAX: usize = 100;
@@ -15,19 +18,6 @@ const HEAD_BYTES_MAX: usize = 256 * 1024;
 
 /// Bytes of a chunked body that are not data, beside those that data pays for.
 const OVERHEAD_BYTES_MAX: usize = HEAD_BYTES_MAX;
-
-/// Fields of one connection that no `Connection` field needs to name, and challenges of a proxy that stands nowhere.
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// The bytes that came are not the answer to a plain request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +34,7 @@ pub(crate) struct Answer {
     pub(crate) body: Body,
     /// Whether the connection may carry another exchange behind it.
     pub(crate) is_persistent: bool,
-    /// Whether it says when it was made (RFC 9110 section 6.6.1).
+    /// Whether what passes of it says when it was made (RFC 9110 section 6.6.1).
     pub(crate) is_dated: bool,
 }
 
@@ -68,19 +58,19 @@ impl Body {
         }
     }
 
-    /// How many of `bytes` belong to it.
+    /// What of it `bytes` begin with.
     ///
     /// # Errors
     /// When its chunks are malformed.
-    pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<usize, ChunkFault> {
+    pub(crate) fn piece(&mut self, bytes: &[u8]) -> Result<Piece, ChunkFault> {
         match self {
             Self::Sized(left) => {
-                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                *left -= here as u64;
-                Ok(here)
+                let data_bytes = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= data_bytes as u64;
+                Ok(Piece { framing_bytes: 0, data_bytes })
             }
-            Self::Chunked(chunks) => chunks.follow(bytes, OVERHEAD_BYTES_MAX),
-            Self::ToClose => Ok(bytes.len()),
+            Self::Chunked(chunks) => chunks.piece(bytes, OVERHEAD_BYTES_MAX),
+            Self::ToClose => Ok(Piece { framing_bytes: 0, data_bytes: bytes.len() }),
         }
     }
 }
@@ -116,45 +106,53 @@ impl Answer {
             return Err(Unreadable);
         }
         let seen = Seen::of(response.headers, response.version == Some(1))?;
-        let body = match &seen {
+        let body = match seen.coding {
             _ if is_bodiless || is_interim => Body::Sized(0),
             _ if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => Body::Sized(0),
-            Seen { coding: Some(Coding::Chunked), .. } => Body::Chunked(Chunks::default()),
-            Seen { coding: Some(Coding::Other), .. } => Body::ToClose,
-            Seen { length: Some(length), .. } => Body::Sized(*length),
-            Seen { .. } => Body::ToClose,
+            Some(Coding::Chunked) => Body::Chunked(Chunks::of_answer()),
+            Some(Coding::Other) => Body::ToClose,
+            None => seen.length?.map_or(Body::ToClose, Body::Sized),
         };
         let is_persistent = seen.is_persistent && !matches!(body, Body::ToClose);
+        let mut is_dated = false;
         if !is_interim {
             let is_sized = seen.coding.is_none() && status != StatusCode::NO_CONTENT;
-            let is_passed = |name: &str| {
-                !HOP_BY_HOP.iter().any(|hop| hop.eq_ignore_ascii_case(name))
-                    && !seen.names.iter().any(|named| named.eq_ignore_ascii_case(name))
-                    && !replaced.contains_key(name)
-                    && (is_sized || !name.eq_ignore_ascii_case("content-length"))
-            };
-            write_head(&response, status, is_passed, out);
+            let length = seen.length.unwrap_or_default().filter(|_| is_sized);
+            let is_passed = |name: &str| !seen.hop.ends(name.as_bytes()) && !replaced.contains_key(name);
+            let passed = response.headers.iter().filter(|field| is_passed(field.name));
+            is_dated = passed.clone().any(|field| field.name.eq_ignore_ascii_case("date"));
+            write_line(status, response.reason.unwrap_or_default(), out);
+            write_fields(passed, length, out);
             if !matches!(body, Body::Sized(_)) {
                 out.extend_from_slice(b"transfer-encoding: chunked\r\n");
             }
         }
-        Ok(Some(Self { head_bytes, is_interim, body, is_persistent, is_dated: seen.is_dated }))
+        Ok(Some(Self { head_bytes, is_interim, body, is_persistent, is_dated }))
     }
 }
 
-fn write_head(
-    response: &httparse::Response<'_, '_>,
-    status: StatusCode,
-    is_passed: impl Fn(&str) -> bool,
-    out: &mut BytesMut,
-) {
+fn write_line(status: StatusCode, reason: &str, out: &mut BytesMut) {
     // An intermediary states its own version (RFC 9110 section 6.2).
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.extend_from_slice(b" ");
-    out.extend_from_slice(response.reason.unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
-    for field in response.headers.iter().filter(|field| is_passed(field.name)) {
+    for part in [status.as_str(), " ", reason, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// Whatever says the length, one field does.
+fn write_fields<'a>(
+    fields: impl Iterator<Item = &'a httparse::Header<'a>>,
+    mut length: Option<u64>,
+    out: &mut BytesMut,
+) {
+    for field in fields {
+        if field.name.eq_ignore_ascii_case("content-length") {
+            if let Some(length) = length.take() {
+                // Writing to memory does not fail.
+                write!(out, "{}: {length}\r\n", field.name).unwrap_or_default();
+            }
+            continue;
+        }
         for part in [field.name.as_bytes(), b": ", field.value, b"\r\n"] {
             out.extend_from_slice(part);
         }
@@ -170,67 +168,40 @@ enum Coding {
     Other,
 }
 
-/// The fields that say where an answer ends.
+/// What a head says of its own passage.
 #[derive(Debug)]
-struct Seen<'a> {
-    length: Option<u64>,
+struct Seen {
+    length: Result<Option<u64>, Unreadable>,
     coding: Option<Coding>,
     is_persistent: bool,
-    is_dated: bool,
-    /// What `Connection` names. It cannot name away what frames an answer.
-    names: Vec<&'a str>,
+    hop: Hop,
 }
 
-impl<'a> Seen<'a> {
-    fn of(fields: &[httparse::Header<'a>], is_version_1_1: bool) -> Result<Self, Unreadable> {
-        let mut seen = Self {
-            length: None,
-            coding: None,
-            is_persistent: is_version_1_1,
-            is_dated: false,
-            names: Vec::new(),
+impl Seen {
+    fn of(fields: &[httparse::Header<'_>], is_version_1_1: bool) -> Result<Self, Unreadable> {
+        let values = |name: &'static str| {
+            let named = fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
+            named.map(|field| field.value)
         };
-        for field in fields {
-            let is = |name: &str| field.name.eq_ignore_ascii_case(name);
-            if is("content-length") {
-                let length = length(field.value).ok_or(Unreadable)?;
-                if seen.length.is_some_and(|known| known != length) {
-                    return Err(Unreadable);
-                }
-                seen.length = Some(length);
-            } else if is("transfer-encoding") {
-                let last = field.value.rsplit(|&byte| byte == b',').next().unwrap_or_default();
-                let is_chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
-                // HTTP/1.0 has no codings of this kind: whoever writes one may mean anything (RFC 9112 section 6.1).
-                if !is_version_1_1 {
-                    return Err(Unreadable);
-                }
-                seen.coding = Some(if is_chunked { Coding::Chunked } else { Coding::Other });
-            } else if is("connection") {
-                seen.read_connection(field.value);
-            } else if is("date") {
-                seen.is_dated = true;
-            }
+        let coding = values("transfer-encoding").next_back().map(|value| {
+            let last = value.rsplit(|&byte| byte == b',').next().unwrap_or_default();
+            let is_chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            if is_chunked { Coding::Chunked } else { Coding::Other }
+        });
+        // HTTP/1.0 has no codings of this kind: whoever writes one may mean anything (RFC 9112 section 6.1).
+        if coding.is_some() && !is_version_1_1 {
+            return Err(Unreadable);
         }
-        Ok(seen)
+        let is_framed_twice = coding.is_some() && values("content-length").next().is_some();
+        let is_last = values("connection").any(|value| has_token(value, b"close"));
+        Ok(Self {
+            length: content_length(values("content-length")),
+            coding,
+            // What follows an answer with two framings is not trusted to be the next one (RFC 9112 section 6.3).
+            is_persistent: is_version_1_1 && !is_last && !is_framed_twice,
+            hop: Hop::of(Way::Answer, values("connection")),
+        })
     }
-
-    fn read_connection(&mut self, value: &'a [u8]) {
-        let text = std::str::from_utf8(value).unwrap_or_default();
-        for option in text.split(',').map(str::trim) {
-            if option.eq_ignore_ascii_case("close") {
-                self.is_persistent = false;
-            } else if !option.eq_ignore_ascii_case("content-length") && !option.is_empty() {
-                self.names.push(option);
-            }
-        }
-    }
-}
-
-/// Decimal digits alone (RFC 9110 section 8.6).
-fn length(value: &[u8]) -> Option<u64> {
-    let is_plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    if is_plain { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -268,7 +239,15 @@ mod tests {
             ("200 OK\r\nContent-Length: 3\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", "3", true),
             ("200 OK\r\nConnection: close\r\n\r\n", chunked, "to the close", false),
             ("200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n", chunked, "chunked", true),
-            ("200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", chunked, "chunked", true),
+            ("200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", chunked, "chunked", false),
+            (
+                "200 OK\r\nContent-Length: 3, 3\r\ncontent-length: 3\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n",
+                "3",
+                true,
+            ),
+            ("304 X\r\nContent-Length: 3, 4\r\n\r\n", "HTTP/1.1 304 X\r\n", "0", true),
+            ("204 No\r\nConnection: X-Hop, close\r\nx-hop: 1\r\n\r\n", "HTTP/1.1 204 No\r\n", "0", false),
             ("204 No\r\nContent-Length: 3\r\n\r\n", "HTTP/1.1 204 No\r\n", "0", true),
             ("304 X\r\nContent-Length: 3\r\n\r\n", "HTTP/1.1 304 X\r\nContent-Length: 3\r\n", "0", true),
             ("100 Continue\r\n\r\n", "", "0", true),
@@ -292,7 +271,7 @@ mod tests {
     fn a_head_with_two_readings_is_none() {
         for fields in [
             "Content-Length: 3\r\nContent-Length: 4\r\n",
-            "Content-Length: 3, 3\r\n",
+            "Content-Length: 3, 4\r\n",
             "Content-Length:\r\n",
             "Content-Length: 18446744073709551616\r\n",
             "X: a\r\n b\r\n",

@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{
+    both_ways::WAYS,
     kit::{DEADLINE, Running, Scripted, before, read_head, read_message, rules, say},
     recorder::Recorder,
 };
@@ -24,24 +25,36 @@ fn get(fields: &str) -> String {
 // covers: S6
 #[tokio::test]
 async fn the_service_is_told_who_asks_and_nothing_that_the_client_made_up() {
+    for way in WAYS {
+        // Only on the way through the server is there anything to be said of the hop.
+        let hop = if way.is_empty() { "" } else { "Keep-Alive: timeout=5\r\nTE: trailers\r\n" };
+        let fields = format!(
+            "X-Forwarded-For: 198.51.100.9\r\nX_Forwarded_For: 198.51.100.9\r\nForwarded: for=198.51.100.9\r\n\
+             X-Forwarded-Proto: https\r\n{hop}Via: 1.1 fred\r\nX-Mine: yes\r\n{way}"
+        );
+        told_who_asks(&get(&fields), !hop.is_empty()).await;
+    }
+}
+
+async fn told_who_asks(request: &str, takes_trailers: bool) {
     let service = Recorder::open().await;
-    let fields = "X-Forwarded-For: 198.51.100.9\r\nX_Forwarded_For: 198.51.100.9\r\nForwarded: for=198.51.100.9\r\n\
-                  X-Forwarded-Proto: https\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\nVia: 1.1 fred\r\nX-Mine: yes\r\n";
-    Running::start(&[&service.url()]).await.ask(&get(fields)).await;
+    Running::start(&[&service.url()]).await.ask(request).await;
     let heard = &service.heard()[0];
     let mut told: Vec<_> = heard.fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     told.sort();
-    let expected = [
-        "connection: TE",
+    let mut expected = vec![
         "forwarded: for=127.0.0.1;host=\"shop.example\";proto=http",
         "host: shop.example",
-        "te: trailers",
         "via: 1.1 fred, 1.1 onceward",
         "x-forwarded-for: 127.0.0.1",
         "x-forwarded-host: shop.example",
         "x-forwarded-proto: http",
         "x-mine: yes",
     ];
+    if takes_trailers {
+        expected.extend(["connection: TE", "content-length: 0", "te: trailers"]);
+        expected.sort_unstable();
+    }
     assert_eq!(told, expected);
 
     service.forget();
@@ -50,7 +63,7 @@ async fn the_service_is_told_who_asks_and_nothing_that_the_client_made_up() {
         upstream_host: Some("inside.example".parse().unwrap()),
         ..before(&[&service.url()])
     };
-    Running::start_with(trusting, rules()).await.ask(&get(fields)).await;
+    Running::start_with(trusting, rules()).await.ask(request).await;
     let heard = &service.heard()[0];
     assert_eq!(heard.host, "inside.example");
     assert_eq!(heard.all("x-forwarded-host"), ["shop.example"]);
@@ -188,15 +201,19 @@ async fn a_service_that_says_nothing_or_stops_in_the_middle_is_given_up() {
     let short = Duration::from_millis(200);
     let times = Times { response_head: short, body_idle: short, ..Times::default() };
     let gateway = Running::start_with(GatewayConfig { times, ..before(&[&service.url()]) }, rules()).await;
-    assert_eq!(gateway.ask(&get("")).await.status, 504);
-    let half = gateway.ask(&get("").replace("/a", "/half")).await;
-    assert_eq!((half.status, &*half.body), (200, "half"), "cut, so that nobody takes it for whole");
+    for way in WAYS {
+        assert_eq!(gateway.ask(&get(way)).await.status, 504, "{way}");
+        let half = gateway.ask(&get(way).replace("/a", "/half")).await;
+        assert_eq!((half.status, &*half.body), (200, "half"), "cut, so that nobody takes it for whole");
+    }
 
     let whole = Times { whole: short, ..Times::default() };
     let gateway =
         Running::start_with(GatewayConfig { times: whole, ..before(&[&service.url()]) }, rules()).await;
-    assert_eq!(gateway.ask(&get("")).await.status, 504);
-    assert_eq!(gateway.ask(&get("").replace("/a", "/half")).await.body, "half");
+    for way in WAYS {
+        assert_eq!(gateway.ask(&get(way)).await.status, 504, "{way}");
+        assert_eq!(gateway.ask(&get(way).replace("/a", "/half")).await.body, "half", "{way}");
+    }
 }
 
 // covers: S1

@@ -149,6 +149,7 @@ async fn an_answer_with_two_readings_is_none() {
         "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n",
         "no answer\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ",
     ];
     for answer in cases {
         let service = Scripted::open(move |_, mut socket| async move {

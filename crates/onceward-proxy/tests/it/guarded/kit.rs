@@ -106,7 +106,7 @@ impl Proxy {
             status_base: None,
             cors: Cors::Mirrored,
         };
-        let rules = ForwardRules::new(engine.clone(), policy);
+        let rules = ForwardRules::new(policy);
         let exchange = GuardedExchange::new(engine.clone(), rules, surface, upstream.unwrap());
         let folder = tempfile::tempdir().unwrap();
         let authority = Arc::new(Authority::load_or_create(&folder.path().join("ca")).unwrap());
