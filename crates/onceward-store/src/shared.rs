@@ -144,7 +144,7 @@ impl Shared {
         let SharedOptions { clock, operation_time_max, entropy } = options;
         let (link, tally, entropy) = (Arc::<Link>::default(), Arc::<Tally>::default(), Arc::new(entropy));
         let exchanges_max = backend.gathering().exchanges_max;
-        let guard = Guard::new(backend, link, Arc::clone(&entropy), operation_time_max);
+        let guard = Guard::new(backend, Arc::clone(&link), Arc::clone(&entropy), operation_time_max);
         let (clock, server_time): (Arc<dyn Clock>, _) = match clock {
             Some(clock) => (clock, None),
             None => {
@@ -154,7 +154,7 @@ impl Shared {
         };
         let core = Arc::new(Core {
             guard,
-            gatherer: Gatherer::new(Arc::clone(&tally)),
+            gatherer: Gatherer::new(Arc::clone(&tally), link),
             watch: Watch::default(),
             entropy,
             epochs: ClockedEpochs::default(),
@@ -184,7 +184,7 @@ async fn exchange(core: Arc<Core>) {
     loop {
         let mut working = JoinSet::new();
         let core = Arc::clone(&core);
-        working.spawn(async move { core.gatherer.work(&core.guard).await });
+        working.spawn(async move { core.gatherer.work(&core.guard, &*core).await });
         match working.join_next().await {
             Some(Err(error)) if error.is_panic() => {
                 tracing::error!(error = &error as &dyn std::error::Error, "an exchange of rows panicked");
@@ -236,12 +236,13 @@ impl Core {
         self.barrier_ms.fetch_max(barrier.as_ms(), Ordering::Relaxed);
     }
 
-    /// Has the database look for a break in its history also where no claim does. Until it was asked, claims find the barrier
+    /// Has the database look for a break in its history also where nothing is granted. Until it was asked, grants find the barrier
     /// themselves.
     async fn ask_barrier(&self) -> Result<(), StoreError> {
         self.ready().await?;
-        let now = self.time.now();
-        let barrier = self.guard.run(Repeat::Always, |backend| backend.barrier(now)).await?;
+        // Each try at its own present: what was lost before it lies behind the barrier that it raises.
+        let ask = |backend| Backend::barrier(backend, self.time.now());
+        let barrier = self.guard.run(Repeat::Always, ask).await?;
         if let Some(barrier) = barrier {
             self.raise(barrier);
         }

@@ -44,7 +44,7 @@ impl Claim {
     }
 
     /// Whether this claim of a known key is granted although nothing says that it is safe to run again.
-    pub(crate) fn runs_anew(&self, known: &Record) -> bool {
+    fn runs_anew(&self, known: &Record) -> bool {
         match known.state {
             State::Absent => true,
             State::Tombstone { kind: TombstoneKind::Expired, .. } => {

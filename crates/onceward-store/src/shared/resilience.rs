@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     link::Link,
-    port::{StoreError, StoreFuture},
+    port::{Clock, StoreError, StoreFuture},
 };
 
 /// How often one operation is sent at the most. The engine repeats claims and settlements beyond that, at its own pace.
@@ -81,9 +81,14 @@ impl Guard {
         &self.link
     }
 
-    /// Exchanges rows. Who calls it bounds how many exchanges are under way.
-    pub(super) async fn exchange(&self, batch: &[Swap]) -> Result<Vec<Swapped>, StoreError> {
-        let swapped = self.repeated(Repeat::Always, || self.backend.exchange(batch.to_vec())).await?;
+    /// Exchanges rows, each try at its own present. Who calls it bounds how many exchanges are under way.
+    pub(super) async fn exchange(
+        &self,
+        batch: &Arc<[Swap]>,
+        clock: &dyn Clock,
+    ) -> Result<Vec<Swapped>, StoreError> {
+        let exchange = || self.backend.exchange(Arc::clone(batch), clock.now());
+        let swapped = self.repeated(Repeat::Always, exchange).await?;
         self.link.exchanges.add(1);
         self.link.swaps.add(batch.len() as u64);
         Ok(swapped)
