@@ -70,7 +70,7 @@ impl Database {
             for ((number, swap), became) in group.into_iter().zip(became) {
                 match (became, weakness) {
                     (Became::Swapped(Swapped::History { .. }), Some(reason)) => {
-                        set(swapped, number, Swapped::Unavailable { reason });
+                        set(swapped, number, Swapped::Refused { reason });
                     }
                     (Became::Swapped(became), _) => set(swapped, number, became),
                     (Became::Unmarked, _) => unmarked.push((number, swap)),

@@ -128,9 +128,11 @@ async fn persistently_at(database: &Database, swap: Swap, now: Timestamp) -> Swa
                 // waits: for servers that find each other again.
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            answer @ (Swapped::Done | Swapped::Found(_) | Swapped::History { .. } | Swapped::Full { .. }) => {
-                return answer;
-            }
+            answer @ (Swapped::Done
+            | Swapped::Found(_)
+            | Swapped::History { .. }
+            | Swapped::Full { .. }
+            | Swapped::Refused { .. }) => return answer,
         }
     }
 }

@@ -192,7 +192,16 @@ pub(crate) enum Swapped {
         /// The limit's name.
         limit: &'static str,
     },
-    /// This one alone was refused before anything of it was written: the part of the database that keeps it is away, or takes no new rows.
+    /// The database is there, and grants nothing while its settings are weaker than the store's promise: nothing changed.
+    #[cfg_attr(
+        not(any(test, feature = "redis")),
+        expect(dead_code, reason = "only a database whose settings are looked at now and then answers so")
+    )]
+    Refused {
+        /// A fixed text.
+        reason: &'static str,
+    },
+    /// This one alone was refused before anything of it was written: the part of the database that keeps it is away.
     #[cfg_attr(
         not(any(feature = "conformance", feature = "mysql", feature = "redis")),
         expect(dead_code, reason = "only a database of several parts answers so")

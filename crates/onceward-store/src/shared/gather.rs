@@ -471,7 +471,9 @@ fn outcome(swapped: Option<Swapped>) -> Answer {
         Some(Swapped::Found(row)) => Ok(Outcome::Found(row)),
         Some(Swapped::History { barrier }) => Ok(Outcome::History { barrier }),
         Some(Swapped::Full { limit }) => Err(StoreError::Full { limit }),
-        Some(Swapped::Unavailable { reason }) => Err(StoreError::Unavailable { reason, source: None }),
+        Some(Swapped::Refused { reason } | Swapped::Unavailable { reason }) => {
+            Err(StoreError::Unavailable { reason, source: None })
+        }
         Some(Swapped::Unknown { reason }) => Err(StoreError::Unknown { reason, source: None }),
         None => {
             let reason = "the database answered fewer swaps than it was asked";

@@ -56,11 +56,11 @@ async fn nothing_new_runs_while_the_server_may_evict() {
     for server in database.calls.links.all() {
         server.look().await.expect("looked");
     }
-    let Swapped::Unavailable { reason } = exchanged(&database, claim(2, 1)).await else { panic!("refused") };
+    let Swapped::Refused { reason } = exchanged(&database, claim(2, 1)).await else { panic!("refused") };
     assert!(reason.contains("maxmemory-policy"), "{reason}");
     assert_eq!(exchanged(&database, claim(1, 2)).await, Swapped::Found(Some(stored(&row(1, 1, 0)))));
     let again = Swap { expected: Expected::Row(mark(1)), ..claim(1, 2) };
-    assert_eq!(exchanged(&database, again.clone()).await, Swapped::Unavailable { reason });
+    assert_eq!(exchanged(&database, again.clone()).await, Swapped::Refused { reason });
     assert_eq!(exchanged(&database, Swap { grant: None, ..again }).await, Swapped::Done);
 }
 
