@@ -18,6 +18,7 @@ mod gather;
 mod known;
 mod resilience;
 mod server_time;
+pub(crate) mod supervised;
 mod sweep;
 #[cfg(feature = "conformance")]
 mod table;
@@ -48,6 +49,7 @@ use self::{
     gather::Gatherer,
     resilience::{Guard, Repeat},
     server_time::{SAMPLE_PERIOD, ServerTime},
+    supervised::supervised,
     watch::Watch,
 };
 use crate::{
@@ -166,31 +168,20 @@ impl Shared {
         });
         let (mut exchangers, mut keepers) = (JoinSet::new(), JoinSet::new());
         for _ in 0..exchanges_max {
-            exchangers.spawn(exchange(Arc::clone(&core)));
+            // A panic costs the batch that it happened in and no other.
+            exchangers.spawn(core.supervised("exchange", |core| async move {
+                core.gatherer.work(&core.guard, &*core).await;
+            }));
         }
-        let watching = Arc::clone(&core);
-        keepers.spawn(async move { watching.watch.keep(&watching).await });
+        keepers.spawn(core.supervised("watch", |core| async move { core.watch.keep(&core).await }));
         if let Some(server_time) = core.server_time.clone() {
-            let (timing, asking) = (Arc::clone(&core), Arc::clone(&core));
-            keepers.spawn(async move { server_time.keep(&timing.guard).await });
-            keepers.spawn(async move { asking.keep_barrier().await });
+            keepers.spawn(core.supervised("server time", move |core| {
+                let server_time = Arc::clone(&server_time);
+                async move { server_time.keep(&core.guard).await }
+            }));
+            keepers.spawn(core.supervised("barrier", |core| async move { core.keep_barrier().await }));
         }
         Ok(Self { core, exchangers, keepers })
-    }
-}
-
-/// Exchanges rows until the store is closed, also past a panic, which costs the batch that it happened in and no other.
-async fn exchange(core: Arc<Core>) {
-    loop {
-        let mut working = JoinSet::new();
-        let core = Arc::clone(&core);
-        working.spawn(async move { core.gatherer.work(&core.guard, &*core).await });
-        match working.join_next().await {
-            Some(Err(error)) if error.is_panic() => {
-                tracing::error!(error = &error as &dyn std::error::Error, "an exchange of rows panicked");
-            }
-            Some(Ok(()) | Err(_)) | None => return,
-        }
     }
 }
 
@@ -216,6 +207,19 @@ impl Drop for Shared {
 }
 
 impl Core {
+    /// A task of this store, past a panic.
+    fn supervised<Work>(
+        self: &Arc<Self>,
+        name: &'static str,
+        work: impl Fn(Arc<Self>) -> Work + Send + Sync + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        Work: Future<Output = ()> + Send + 'static,
+    {
+        let core = Arc::clone(self);
+        async move { supervised(name, || work(Arc::clone(&core))).await }
+    }
+
     /// Waits until this process may go by its time.
     async fn ready(&self) -> Result<(), StoreError> {
         match &self.server_time {

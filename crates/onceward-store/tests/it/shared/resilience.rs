@@ -10,7 +10,7 @@ use std::{
 
 use onceward_core::time::Timestamp;
 use onceward_store::{
-    BreakerState, Clock, Cut, Fault, Faults, Link, ManualClock, Shared, Store, StoreError, Table,
+    BreakerState, Clock, Cut, Fault, Faults, Link, ManualClock, Settle, Shared, Store, StoreError, Table,
     TableOptions,
 };
 use tokio::time::Instant;
@@ -162,4 +162,26 @@ async fn a_panic_in_an_exchange_costs_its_batch_and_no_more() {
     }
     granted(&store, 1).await;
     assert_eq!(link(&store).await.queued(), 0);
+}
+
+/// A panic in a task that a store keeps beside its operations is not the task's end.
+// covers: W1
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_an_end_is_waited_for_is_not_the_end_of_the_watch() {
+    let (table, clock) = (Table::default(), kit::clock());
+    let here = open(&table, &clock, 2).await;
+    let (there, unsound) = open_unsound(&table, &clock).await;
+    let holder = granted(&here, 1).await;
+    unsound.readings.store(0, Ordering::SeqCst);
+    let end = async {
+        while unsound.readings.load(Ordering::SeqCst) >= 0 {
+            // waits: for the watch's next look, on a paused clock
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        here.settle(kit::id(1), holder, Settle::Release).await.expect("the store answers");
+    };
+    let heard =
+        async { tokio::time::timeout(Duration::from_secs(60), there.changed_elsewhere(kit::id(1))).await };
+    let (heard, ()) = tokio::join!(heard, end);
+    assert!(heard.is_ok(), "nobody looks any more");
 }
