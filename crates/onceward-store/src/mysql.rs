@@ -217,8 +217,8 @@ impl Backend for Mysql {
         Gathering { swaps_max: SWAPS_MAX, exchanges_max: EXCHANGES_MAX }
     }
 
-    fn exchange(&self, batch: Vec<Swap>) -> StoreFuture<'_, Vec<Swapped>> {
-        Box::pin(self.exchange_all(batch))
+    fn exchange(&self, batch: Arc<[Swap]>, now: Timestamp) -> StoreFuture<'_, Vec<Swapped>> {
+        Box::pin(async move { self.exchange_all(&batch, now).await })
     }
 
     fn fetch(&self, ids: Vec<LookupId>, with_outcomes: bool) -> StoreFuture<'_, Vec<Option<StoredRow>>> {

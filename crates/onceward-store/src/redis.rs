@@ -332,8 +332,8 @@ impl Backend for Database {
         GATHERING
     }
 
-    fn exchange(&self, batch: Vec<Swap>) -> StoreFuture<'_, Vec<Swapped>> {
-        Box::pin(async move { Ok(self.exchanged(batch).await) })
+    fn exchange(&self, batch: Arc<[Swap]>, now: Timestamp) -> StoreFuture<'_, Vec<Swapped>> {
+        Box::pin(async move { Ok(self.exchanged(&batch, now).await) })
     }
 
     fn fetch(&self, ids: Vec<LookupId>, with_outcomes: bool) -> StoreFuture<'_, Vec<Option<StoredRow>>> {

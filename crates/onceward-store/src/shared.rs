@@ -18,6 +18,7 @@ mod gather;
 mod known;
 mod resilience;
 mod server_time;
+pub(crate) mod supervised;
 mod sweep;
 #[cfg(feature = "conformance")]
 mod table;
@@ -48,6 +49,7 @@ use self::{
     gather::Gatherer,
     resilience::{Guard, Repeat},
     server_time::{SAMPLE_PERIOD, ServerTime},
+    supervised::supervised,
     watch::Watch,
 };
 use crate::{
@@ -144,7 +146,7 @@ impl Shared {
         let SharedOptions { clock, operation_time_max, entropy } = options;
         let (link, tally, entropy) = (Arc::<Link>::default(), Arc::<Tally>::default(), Arc::new(entropy));
         let exchanges_max = backend.gathering().exchanges_max;
-        let guard = Guard::new(backend, link, Arc::clone(&entropy), operation_time_max);
+        let guard = Guard::new(backend, Arc::clone(&link), Arc::clone(&entropy), operation_time_max);
         let (clock, server_time): (Arc<dyn Clock>, _) = match clock {
             Some(clock) => (clock, None),
             None => {
@@ -154,7 +156,7 @@ impl Shared {
         };
         let core = Arc::new(Core {
             guard,
-            gatherer: Gatherer::new(Arc::clone(&tally)),
+            gatherer: Gatherer::new(Arc::clone(&tally), link),
             watch: Watch::default(),
             entropy,
             epochs: ClockedEpochs::default(),
@@ -166,31 +168,20 @@ impl Shared {
         });
         let (mut exchangers, mut keepers) = (JoinSet::new(), JoinSet::new());
         for _ in 0..exchanges_max {
-            exchangers.spawn(exchange(Arc::clone(&core)));
+            // A panic costs the batch that it happened in and no other.
+            exchangers.spawn(core.supervised("exchange", |core| async move {
+                core.gatherer.work(&core.guard, &*core).await;
+            }));
         }
-        let watching = Arc::clone(&core);
-        keepers.spawn(async move { watching.watch.keep(&watching).await });
+        keepers.spawn(core.supervised("watch", |core| async move { core.watch.keep(&core).await }));
         if let Some(server_time) = core.server_time.clone() {
-            let (timing, asking) = (Arc::clone(&core), Arc::clone(&core));
-            keepers.spawn(async move { server_time.keep(&timing.guard).await });
-            keepers.spawn(async move { asking.keep_barrier().await });
+            keepers.spawn(core.supervised("server time", move |core| {
+                let server_time = Arc::clone(&server_time);
+                async move { server_time.keep(&core.guard).await }
+            }));
+            keepers.spawn(core.supervised("barrier", |core| async move { core.keep_barrier().await }));
         }
         Ok(Self { core, exchangers, keepers })
-    }
-}
-
-/// Exchanges rows until the store is closed, also past a panic, which costs the batch that it happened in and no other.
-async fn exchange(core: Arc<Core>) {
-    loop {
-        let mut working = JoinSet::new();
-        let core = Arc::clone(&core);
-        working.spawn(async move { core.gatherer.work(&core.guard).await });
-        match working.join_next().await {
-            Some(Err(error)) if error.is_panic() => {
-                tracing::error!(error = &error as &dyn std::error::Error, "an exchange of rows panicked");
-            }
-            Some(Ok(()) | Err(_)) | None => return,
-        }
     }
 }
 
@@ -216,6 +207,19 @@ impl Drop for Shared {
 }
 
 impl Core {
+    /// A task of this store, past a panic.
+    fn supervised<Work>(
+        self: &Arc<Self>,
+        name: &'static str,
+        work: impl Fn(Arc<Self>) -> Work + Send + Sync + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        Work: Future<Output = ()> + Send + 'static,
+    {
+        let core = Arc::clone(self);
+        async move { supervised(name, || work(Arc::clone(&core))).await }
+    }
+
     /// Waits until this process may go by its time.
     async fn ready(&self) -> Result<(), StoreError> {
         match &self.server_time {
@@ -236,12 +240,13 @@ impl Core {
         self.barrier_ms.fetch_max(barrier.as_ms(), Ordering::Relaxed);
     }
 
-    /// Has the database look for a break in its history also where no claim does. Until it was asked, claims find the barrier
+    /// Has the database look for a break in its history also where nothing is granted. Until it was asked, grants find the barrier
     /// themselves.
     async fn ask_barrier(&self) -> Result<(), StoreError> {
         self.ready().await?;
-        let now = self.time.now();
-        let barrier = self.guard.run(Repeat::Always, |backend| backend.barrier(now)).await?;
+        // Each try at its own present: what was lost before it lies behind the barrier that it raises.
+        let ask = |backend| Backend::barrier(backend, self.time.now());
+        let barrier = self.guard.run(Repeat::Always, ask).await?;
         if let Some(barrier) = barrier {
             self.raise(barrier);
         }

@@ -25,6 +25,9 @@ impl Claim {
     /// `known` is what the store holds under the key: a record that time has emptied counts as none, whether the sweep came by or not. So
     /// does one that would run anew and was last claimed before the barrier: a later claim may be what was lost, whatever has freed the
     /// key since.
+    ///
+    /// `issued_at` is by the clock of whoever minted the key, the barrier by the store's: a key that was stamped ahead of a barrier that
+    /// was raised later passes for one that was minted after it (H9).
     pub(crate) fn lost_behind(
         &self,
         barrier: Option<Timestamp>,
@@ -44,7 +47,7 @@ impl Claim {
     }
 
     /// Whether this claim of a known key is granted although nothing says that it is safe to run again.
-    pub(crate) fn runs_anew(&self, known: &Record) -> bool {
+    fn runs_anew(&self, known: &Record) -> bool {
         match known.state {
             State::Absent => true,
             State::Tombstone { kind: TombstoneKind::Expired, .. } => {

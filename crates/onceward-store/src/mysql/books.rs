@@ -68,7 +68,7 @@ impl Books {
         Ok(())
     }
 
-    /// A statement that fails unless the server's settings are what they have to be, and, for claims, its history is the recorded one and
+    /// A statement that fails unless the server's settings are what they have to be, and, for grants, its history is the recorded one and
     /// its barrier no later than `judged`. So it stands before everything that relies on that, in the same packet.
     pub(super) fn guard(&self, script: &mut Script, judged: Option<Option<Timestamp>>) {
         // A subquery of two rows where there may be one is an error in every mode of every server.

@@ -40,15 +40,19 @@ const HEAD_BYTES: usize = 16_384;
 /// How often the history is settled for one batch before it is given up: each time somebody else raised the barrier meanwhile.
 const SETTLINGS_MAX: usize = 3;
 
-/// Why a swap is refused by itself.
-const TOO_LARGE: &str = "the record is larger than the server's max_allowed_packet takes";
+/// A record that no packet takes.
+const TOO_LARGE: Swapped = Swapped::Full { limit: "max_allowed_packet" };
 
 impl Mysql {
-    pub(super) async fn exchange_all(&self, batch: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        let mut answers = vec![Swapped::Unavailable { reason: TOO_LARGE }; batch.len()];
+    pub(super) async fn exchange_all(
+        &self,
+        batch: &[Swap],
+        now: Timestamp,
+    ) -> Result<Vec<Swapped>, StoreError> {
+        let mut answers = vec![TOO_LARGE; batch.len()];
         let mut exchanged = false;
         for Part { numbers, swaps } in parts(batch, self.packet_bytes_max.saturating_sub(SCRIPT_BYTES)) {
-            let said = match self.exchange_part(&swaps).await {
+            let said = match self.exchange_part(&swaps, now).await {
                 Ok(said) => said,
                 // The parts before it stand, so that the batch as a whole did not fail.
                 Err(error) if exchanged => vec![alone(&error); swaps.len()],
@@ -64,8 +68,8 @@ impl Mysql {
         Ok(answers)
     }
 
-    /// One transaction; where the server's guard stops it, the history is settled, and what the barrier does not refuse goes once more.
-    async fn exchange_part(&self, swaps: &[Swap]) -> Result<Vec<Swapped>, StoreError> {
+    /// One transaction; where the guard stops its grants, the history is settled, and what the barrier does not refuse goes once more.
+    async fn exchange_part(&self, swaps: &[&Swap], now: Timestamp) -> Result<Vec<Swapped>, StoreError> {
         let mut barrier = None;
         for _ in 0..SETTLINGS_MAX {
             let batch = Batch::of(swaps, barrier);
@@ -76,10 +80,11 @@ impl Mysql {
                     lent.give_back();
                     return batch.answers(&mut said);
                 }
-                Err(broken) if broken.is_guard() => {
+                // Where nothing is granted, only the server's settings can have stopped it.
+                Err(broken) if broken.is_guard() && batch.judged().is_some() => {
                     // The transaction is taken back, or its connection closed.
                     drop(lent.take_back(broken, &script).await);
-                    barrier = self.books.settle(&self.asking, batch.now()).await?.barrier;
+                    barrier = self.books.settle(&self.asking, now).await?.barrier;
                 }
                 Err(broken) => return Err(lent.take_back(broken, &script).await),
             }
@@ -90,18 +95,18 @@ impl Mysql {
 
 /// Swaps in the order of their ids, of one packet together, and their numbers in the batch.
 #[derive(Default)]
-struct Part {
+struct Part<'a> {
     numbers: Vec<usize>,
-    swaps: Vec<Swap>,
+    swaps: Vec<&'a Swap>,
 }
 
 /// Nearly always one. A swap that no packet takes is in none.
-fn parts(batch: Vec<Swap>, bytes_max: usize) -> Vec<Part> {
-    let mut sorted: Vec<_> = batch.into_iter().enumerate().collect();
+fn parts(batch: &[Swap], bytes_max: usize) -> Vec<Part<'_>> {
+    let mut sorted: Vec<_> = batch.iter().enumerate().collect();
     sorted.sort_unstable_by_key(|(_, swap)| swap.id);
     let (mut parts, mut part, mut bytes) = (Vec::new(), Part::default(), 0);
     for (number, swap) in sorted {
-        let more = swap_bytes(&swap);
+        let more = swap_bytes(swap);
         if more > bytes_max {
             continue;
         }
@@ -124,7 +129,8 @@ fn alone(error: &StoreError) -> Swapped {
     match error {
         StoreError::Unavailable { reason, .. } => Swapped::Unavailable { reason },
         StoreError::Unknown { reason, .. } => Swapped::Unknown { reason },
-        StoreError::Busy { limit } | StoreError::Full { limit } => Swapped::Unavailable { reason: limit },
+        StoreError::Busy { limit } => Swapped::Unavailable { reason: limit },
+        StoreError::Full { limit } => Swapped::Full { limit },
     }
 }
 
@@ -143,25 +149,16 @@ fn swap_bytes(swap: &Swap) -> usize {
 
 /// Swaps in the order of their ids, and what the barrier says of them.
 struct Batch<'a> {
-    swaps: &'a [Swap],
-    /// Claims that the barrier refuses: they are looked up, and not made.
+    swaps: &'a [&'a Swap],
+    /// Grants that the barrier refuses: they are looked up, and not made.
     refused: HashSet<LookupId>,
     barrier: Option<Timestamp>,
 }
 
 impl<'a> Batch<'a> {
-    fn of(swaps: &'a [Swap], barrier: Option<Timestamp>) -> Self {
-        let refused = |swap: &&Swap| judged(swap).is_some_and(|judged| judged < barrier);
+    fn of(swaps: &'a [&'a Swap], barrier: Option<Timestamp>) -> Self {
+        let refused = |swap: &&&Swap| swap.grant.is_some_and(|grant| grant.barrier < barrier);
         Self { swaps, refused: swaps.iter().filter(refused).map(|swap| swap.id).collect(), barrier }
-    }
-
-    /// The latest present of its claims.
-    fn now(&self) -> Timestamp {
-        let times = self.swaps.iter().filter_map(|swap| match swap.expected {
-            Expected::Nothing { now, .. } => Some(now),
-            Expected::Row(_) => None,
-        });
-        times.max().unwrap_or_default()
     }
 
     /// What a swap puts, where it is not refused.
@@ -169,10 +166,10 @@ impl<'a> Batch<'a> {
         if self.refused.contains(&swap.id) { &Put::Keep } else { &swap.put }
     }
 
-    /// The earliest barrier that its claims were judged by, if there are claims.
+    /// The earliest barrier that its grants were judged by, if there are any.
     fn judged(&self) -> Option<Option<Timestamp>> {
         let made = self.swaps.iter().filter(|swap| !self.refused.contains(&swap.id));
-        made.filter_map(judged).min()
+        made.filter_map(|swap| swap.grant).map(|grant| grant.barrier).min()
     }
 
     /// The statements, and at [`Batch::READ`] what is there in place of what was put.
@@ -212,7 +209,7 @@ impl<'a> Batch<'a> {
 
     /// Every swap can leave a row that has to go again, but one that inserts or finds.
     fn leaves_ghosts(&self, swap: &Swap) -> bool {
-        !matches!((swap.expected, self.put(swap)), (Expected::Nothing { .. }, Put::Row(_)))
+        !matches!((swap.expected, self.put(swap)), (Expected::Nothing, Put::Row(_)))
     }
 
     fn marks(&self) -> impl Iterator<Item = &[u8]> {
@@ -246,7 +243,7 @@ impl<'a> Batch<'a> {
 
     fn write_row(&self, script: &mut Script, swap: &Swap) {
         let (came_from, ghost) = match swap.expected {
-            Expected::Nothing { .. } => (NO_MARK, 0),
+            Expected::Nothing => (NO_MARK, 0),
             Expected::Row(mark) => (mark, GHOST),
         };
         script.add("(").bytes(swap.id.as_bytes()).add(", ");
@@ -290,7 +287,7 @@ impl<'a> Batch<'a> {
             match (swap.expected, self.put(swap)) {
                 (_, Put::Row(row)) => script.add(" AND state < 127 AND mark = ").bytes(&row.mark.0),
                 (Expected::Row(mark), Put::Keep) => script.add(" AND state < 127 AND mark = ").bytes(&mark.0),
-                (Expected::Nothing { .. }, Put::Keep) | (_, Put::Nothing) => script.add(" AND state >= 127"),
+                (Expected::Nothing, Put::Keep) | (_, Put::Nothing) => script.add(" AND state >= 127"),
             };
         }
     }
@@ -307,37 +304,37 @@ impl<'a> Batch<'a> {
 
     /// `there` is what was read back: no row, or another one than was put.
     fn answer(&self, swap: &Swap, there: Option<Option<StoredRow>>) -> Swapped {
-        let refused = self.refused.contains(&swap.id);
-        match (swap.expected, self.put(swap), there) {
-            // Refused claims and what is deleted are always read back.
+        if self.refused.contains(&swap.id) {
+            return self.answer_refused(swap, there.flatten());
+        }
+        match (swap.expected, &swap.put, there) {
+            // What is deleted is always read back.
             (_, _, None) => Swapped::Done,
-            (Expected::Nothing { .. }, Put::Keep, Some(None)) if refused => {
-                Swapped::History { barrier: self.barrier.unwrap_or_default() }
-            }
-            (_, Put::Nothing, Some(None)) | (Expected::Nothing { .. }, Put::Keep, Some(None)) => {
-                Swapped::Done
-            }
+            (_, Put::Nothing, Some(None)) | (Expected::Nothing, Put::Keep, Some(None)) => Swapped::Done,
             (Expected::Row(mark), Put::Keep, Some(Some(row))) if row.mark == mark => Swapped::Done,
-            (Expected::Nothing { .. }, Put::Keep, Some(Some(row))) if matches!(&swap.put, Put::Row(put) if put.mark == row.mark) =>
-            {
-                // An earlier copy of the claim was applied, before the barrier rose.
-                Swapped::Done
-            }
             (_, _, Some(found)) => Swapped::Found(found),
+        }
+    }
+
+    /// Refused grants are always read back.
+    fn answer_refused(&self, swap: &Swap, there: Option<StoredRow>) -> Swapped {
+        let mark = there.as_ref().map(|row| row.mark);
+        let is_copy = matches!(&swap.put, Put::Row(put) if mark == Some(put.mark));
+        let is_expected = match swap.expected {
+            Expected::Nothing => mark.is_none(),
+            Expected::Row(expected) => mark == Some(expected),
+        };
+        match (is_copy, is_expected) {
+            // An earlier copy of it was applied, before the barrier rose.
+            (true, _) => Swapped::Done,
+            (false, true) => Swapped::History { barrier: self.barrier.unwrap_or_default() },
+            (false, false) => Swapped::Found(there),
         }
     }
 }
 
 /// A row's id, mark, state, head and outcome.
 type ReadBack = (Vec<u8>, Vec<u8>, u8, Vec<u8>, Option<Vec<u8>>);
-
-/// The barrier that a claim of an unknown key was judged by.
-fn judged(swap: &Swap) -> Option<Option<Timestamp>> {
-    match (swap.expected, &swap.put) {
-        (Expected::Nothing { barrier, .. }, Put::Row(_)) => Some(barrier),
-        (Expected::Nothing { .. }, Put::Keep | Put::Nothing) | (Expected::Row(_), _) => None,
-    }
-}
 
 /// An audit line's columns behind its place.
 pub(super) fn audit_values(script: &mut Script, line: &StoredAudit) {

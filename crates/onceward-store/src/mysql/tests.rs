@@ -11,7 +11,7 @@ use onceward_core::{
     time::Timestamp,
 };
 
-use self::kit::{Database, audit, claim, id, mark, new_row, stored};
+use self::kit::{Database, NOW, UNJUDGED, audit, claim, id, mark, new_row, stored};
 use crate::{
     port::{AuditCursor, EntryFilter, PageCursor, StoredAudit},
     shared::backend::{Backend, Expected, Mark, Put, StoredRow, Swap, Swapped},
@@ -20,8 +20,6 @@ use crate::{
 
 /// What a test expects of one swap: the answer, the row afterwards, and whether its audit line stands.
 type Outcome = (Swapped, Option<StoredRow>, bool);
-
-const NOTHING: Expected = Expected::Nothing { barrier: None, now: Timestamp::from_ms(1_000) };
 
 /// Each way to swap, with what comes of it where no row is there, and where the row marked 1 is.
 fn swaps() -> Vec<(Expected, Put, Outcome, Outcome)> {
@@ -32,9 +30,9 @@ fn swaps() -> Vec<(Expected, Put, Outcome, Outcome)> {
     let new = || Put::Row(new_row(2));
     let put = || (Swapped::Done, Some(stored(2)), true);
     vec![
-        (NOTHING, Put::Keep, (Swapped::Done, None, true), found()),
-        (NOTHING, Put::Nothing, (Swapped::Done, None, true), found()),
-        (NOTHING, new(), put(), found()),
+        (Expected::Nothing, Put::Keep, (Swapped::Done, None, true), found()),
+        (Expected::Nothing, Put::Nothing, (Swapped::Done, None, true), found()),
+        (Expected::Nothing, new(), put(), found()),
         (one, Put::Keep, missing(), (Swapped::Done, there(), true)),
         (one, Put::Nothing, (Swapped::Done, None, true), (Swapped::Done, None, true)),
         (one, new(), missing(), put()),
@@ -55,22 +53,26 @@ async fn each_swap_meets_each_state() {
             let base = u64::from(there) * 200 + u64::from(together) * 100;
             let ids: Vec<_> = (base..).take(swaps().len()).collect();
             if there {
-                let first = ids.iter().map(|&number| claim(number, 1)).collect();
-                assert_eq!(store.exchange(first).await.expect("made"), vec![Swapped::Done; ids.len()]);
+                let first: Vec<_> = ids.iter().map(|&number| claim(number, 1)).collect();
+                assert_eq!(
+                    store.exchange(first.into(), NOW).await.expect("made"),
+                    vec![Swapped::Done; ids.len()]
+                );
             }
             let batch = ids.iter().zip(swaps()).map(|(&number, (expected, put, ..))| Swap {
                 id: id(number),
                 expected,
+                grant: matches!(put, Put::Row(_)).then_some(UNJUDGED),
                 put,
                 audit: Some(audit(number)),
             });
             let batch: Vec<_> = batch.collect();
             let mut answers = Vec::new();
             if together {
-                answers = store.exchange(batch).await.expect("exchanged");
+                answers = store.exchange(batch.into(), NOW).await.expect("exchanged");
             } else {
                 for swap in batch {
-                    answers.extend(store.exchange(vec![swap]).await.expect("exchanged"));
+                    answers.extend(store.exchange(vec![swap].into(), NOW).await.expect("exchanged"));
                 }
             }
             let rows = store.fetch(ids.iter().map(|&number| id(number)).collect(), true).await.expect("read");
@@ -92,18 +94,21 @@ async fn each_swap_meets_each_state() {
 async fn a_swap_that_is_sent_twice_finds_itself() {
     let database = Database::new().await;
     let store = database.open().await;
-    let swap = |number, expected, put| Swap { id: id(number), expected, put, audit: None };
+    let swap = |number, expected, put| {
+        let grant = matches!(put, Put::Row(_)).then_some(UNJUDGED);
+        Swap { id: id(number), expected, grant, put, audit: None }
+    };
     let steps = [
-        swap(1, NOTHING, Put::Row(new_row(1))),
+        swap(1, Expected::Nothing, Put::Row(new_row(1))),
         swap(1, Expected::Row(mark(1)), Put::Row(new_row(2))),
         swap(1, Expected::Row(mark(2)), Put::Keep),
         swap(1, Expected::Row(mark(2)), Put::Nothing),
-        swap(1, NOTHING, Put::Keep),
+        swap(1, Expected::Nothing, Put::Keep),
     ];
     for step in steps {
         for _ in 0..2 {
             assert_eq!(
-                store.exchange(vec![step.clone()]).await.expect("exchanged"),
+                store.exchange(vec![step.clone()].into(), NOW).await.expect("exchanged"),
                 [Swapped::Done],
                 "{step:?}"
             );
@@ -121,7 +126,7 @@ async fn rows_come_back_in_pages_and_when_they_are_due() {
         row.kind = kind;
         row.due_at = due_ms.map(Timestamp::from_ms);
         (row.key, row.actor) = (KeyTag::from_bytes([key; 8]), ActorTag::from_bytes([actor; 8]));
-        Swap { id: id(number), expected: NOTHING, put: Put::Row(row), audit: None }
+        Swap { put: Put::Row(row), ..claim(number, number) }
     };
     let rows = [
         row(1, Kind::Claimed, Some(30), 1, 1),
@@ -130,7 +135,7 @@ async fn rows_come_back_in_pages_and_when_they_are_due() {
         row(4, Kind::Tombstone, Some(40), 2, 2),
     ];
     for swap in rows {
-        store.exchange(vec![swap]).await.expect("made");
+        store.exchange(vec![swap].into(), NOW).await.expect("made");
     }
     let head = |number| (id(number), StoredRow { outcome: None, ..stored(number) });
     let due = store.due(Timestamp::from_ms(30), 10).await.expect("read");
@@ -217,10 +222,10 @@ async fn ids_are_bytes_and_not_words() {
     let odd = Mark(*b"mark ends in  \0 ");
     let swaps = [lower, upper, blank].map(|id| {
         let put = Put::Row(crate::shared::backend::NewRow { mark: odd, ..new_row(1) });
-        Swap { id, expected: NOTHING, put, audit: None }
+        Swap { id, put, ..claim(1, 1) }
     });
     assert_eq!(
-        store.exchange(swaps.to_vec()).await.expect("made"),
+        store.exchange(swaps.to_vec().into(), NOW).await.expect("made"),
         [Swapped::Done, Swapped::Done, Swapped::Done]
     );
     let rows = store.fetch(vec![lower, upper, blank], true).await.expect("read");

@@ -98,11 +98,11 @@ impl Postgres {
         writer.ask(Asks::Writes, statement, parameters).await
     }
 
-    async fn swap(&self, batch: &[Swap]) -> Result<Vec<Swapped>, StoreError> {
+    async fn swap(&self, batch: &[Swap], now: Timestamp) -> Result<Vec<Swapped>, StoreError> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let asked = Asked::new(batch);
+        let asked = Asked::new(batch, now);
         let seen = self.seen();
         let parameters = asked.parameters(&self.promotion_loses, &seen);
         let rows = self.write(&self.statements.exchange, &parameters).await?;
@@ -273,8 +273,8 @@ impl Backend for Postgres {
         Gathering { swaps_max: SWAPS_MAX, exchanges_max: WRITERS }
     }
 
-    fn exchange(&self, batch: Vec<Swap>) -> StoreFuture<'_, Vec<Swapped>> {
-        Box::pin(async move { self.swap(&batch).await })
+    fn exchange(&self, batch: Arc<[Swap]>, now: Timestamp) -> StoreFuture<'_, Vec<Swapped>> {
+        Box::pin(async move { self.swap(&batch, now).await })
     }
 
     fn fetch(&self, ids: Vec<LookupId>, with_outcomes: bool) -> StoreFuture<'_, Vec<Option<StoredRow>>> {

@@ -28,7 +28,7 @@ use super::{
     door::{Door, Wire},
     open_error::PostgresError,
 };
-use crate::port::StoreError;
+use crate::{port::StoreError, shared::supervised::supervised};
 
 /// Before a lost connection is made anew; it doubles with each failure to make one.
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
@@ -86,7 +86,8 @@ impl Channel {
     /// A channel, and what keeps it: a future that never ends, to be run for as long as the channel is used.
     pub(super) fn new(door: Arc<Door>) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (told, state) = watch::channel(State::Connecting);
-        (Self { state, in_flight: AtomicUsize::new(0) }, keep(door, told))
+        let keeper = supervised("connection", move || keep(Arc::clone(&door), told.clone()));
+        (Self { state, in_flight: AtomicUsize::new(0) }, keeper)
     }
 
     /// How little it suits one more request: whether it has no connection, and how many wait for their answers.

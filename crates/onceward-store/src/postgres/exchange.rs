@@ -20,7 +20,7 @@ use crate::{
 pub(super) const STATEMENT: &str = "
 SELECT swap_id, found_mark, found_head, found_outcome, swaps_applied, barrier, timeline, lsn, broke
 FROM {schema}.exchange($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-    $22, $23, $24, $25, $26, $27, $28)";
+    $22, $23, $24, $25, $26, $27, $28, $29, $30)";
 
 /// How far a server's log was synced when it was last looked at, and on which timeline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,8 +69,10 @@ struct Lines<'a> {
 #[derive(Default)]
 pub(super) struct Asked<'a> {
     now_ms: i64,
+    grants: bool,
     inserts: Inserts<'a>,
     updates: Present<'a>,
+    update_barriers: Vec<Option<i64>>,
     updated: Rows<'a>,
     deletes: Present<'a>,
     looks: Present<'a>,
@@ -95,11 +97,12 @@ impl<'a> Present<'a> {
 }
 
 impl<'a> Asked<'a> {
-    pub(super) fn new(batch: &'a [Swap]) -> Self {
+    pub(super) fn new(batch: &'a [Swap], now: Timestamp) -> Self {
         let mut sorted: Vec<_> = batch.iter().collect();
         // Everybody locks rows in this order.
         sorted.sort_unstable_by_key(|swap| swap.id.as_bytes());
-        let mut asked = Self::default();
+        let grants = batch.iter().any(|swap| swap.grant.is_some());
+        let mut asked = Self { now_ms: ms(now), grants, ..Self::default() };
         for swap in sorted {
             asked.push(swap);
         }
@@ -109,21 +112,21 @@ impl<'a> Asked<'a> {
     fn push(&mut self, swap: &'a Swap) {
         let id = &swap.id;
         match (&swap.expected, &swap.put) {
-            (Expected::Nothing { barrier, now }, Put::Row(row)) => {
-                self.now_ms = self.now_ms.max(ms(*now));
+            (Expected::Nothing, Put::Row(row)) => {
                 self.inserts.ids.push(id.as_bytes());
-                self.inserts.barriers.push(barrier.map(ms));
+                self.inserts.barriers.push(judged_by(swap));
                 self.inserts.rows.push(row);
                 self.inserts.keys.push(row.key.as_bytes());
                 self.inserts.actors.push(row.actor.as_bytes());
             }
             (Expected::Row(mark), Put::Row(row)) => {
                 self.updates.push(id, Some(mark));
+                self.update_barriers.push(judged_by(swap));
                 self.updated.push(row);
             }
             (Expected::Row(mark), Put::Nothing) => self.deletes.push(id, Some(mark)),
             (Expected::Row(mark), Put::Keep) => self.looks.push(id, Some(mark)),
-            (Expected::Nothing { .. }, Put::Nothing | Put::Keep) => self.looks.push(id, None),
+            (Expected::Nothing, Put::Nothing | Put::Keep) => self.looks.push(id, None),
         }
         if let Some(line) = &swap.audit {
             self.lines.ids.push(id.as_bytes());
@@ -138,10 +141,11 @@ impl<'a> Asked<'a> {
         &'p self,
         promotion_loses: &'p bool,
         seen: &'p Seen,
-    ) -> [(&'p (dyn ToSql + Sync), Type); 28] {
-        let Self { now_ms, inserts, updates, updated, deletes, looks, lines } = self;
+    ) -> [(&'p (dyn ToSql + Sync), Type); 30] {
+        let Self { now_ms, grants, inserts, updates, update_barriers, updated, deletes, looks, lines } = self;
         [
             (now_ms, Type::INT8),
+            (grants, Type::BOOL),
             (promotion_loses, Type::BOOL),
             (&seen.timeline, Type::INT8),
             (&seen.lsn, Type::INT8),
@@ -156,6 +160,7 @@ impl<'a> Asked<'a> {
             (&inserts.rows.outcomes, Type::BYTEA_ARRAY),
             (&updates.ids, Type::BYTEA_ARRAY),
             (&updates.marks, Type::BYTEA_ARRAY),
+            (update_barriers, Type::INT8_ARRAY),
             (&updated.marks, Type::BYTEA_ARRAY),
             (&updated.kinds, Type::INT2_ARRAY),
             (&updated.dues, Type::INT8_ARRAY),
@@ -232,21 +237,30 @@ impl Found {
         if self.applied.as_ref().is_none_or(|applied| applied.contains(id)) {
             return (Swapped::Done, false);
         }
-        match (self.rows.get(id).cloned().flatten(), &swap.put) {
-            (Some(row), Put::Row(new)) if row.mark == new.mark => (Swapped::Done, true),
-            (None, Put::Nothing) => (Swapped::Done, true),
-            (None, Put::Row(_)) => match (swap.expected, self.barrier) {
-                (Expected::Nothing { barrier: judged_by, .. }, Some(barrier))
-                    if judged_by < Some(barrier) =>
-                {
-                    (Swapped::History { barrier }, false)
-                }
-                // Where nothing was expected, what stood in the way is gone again.
-                (Expected::Nothing { .. } | Expected::Row(_), _) => (Swapped::Found(None), false),
-            },
-            (found, Put::Row(_) | Put::Keep | Put::Nothing) => (Swapped::Found(found), false),
+        let found = self.rows.get(id).cloned().flatten();
+        match (&found, &swap.put) {
+            (Some(row), Put::Row(new)) if row.mark == new.mark => return (Swapped::Done, true),
+            (None, Put::Nothing) => return (Swapped::Done, true),
+            (_, Put::Row(_) | Put::Keep | Put::Nothing) => {}
+        }
+        let is_expected = match (swap.expected, &found) {
+            (Expected::Nothing, None) => true,
+            (Expected::Row(mark), Some(row)) => row.mark == mark,
+            (Expected::Nothing, Some(_)) | (Expected::Row(_), None) => false,
+        };
+        match (swap.grant, self.barrier) {
+            (Some(grant), Some(barrier)) if is_expected && grant.barrier < Some(barrier) => {
+                (Swapped::History { barrier }, false)
+            }
+            // Where it is what was expected, what stood in the way is gone again.
+            _ => (Swapped::Found(found), false),
         }
     }
+}
+
+/// The barrier that a swap was judged by: none is later than that of one which is no grant.
+fn judged_by(swap: &Swap) -> Option<i64> {
+    swap.grant.map_or(Some(i64::MAX), |grant| grant.barrier.map(ms))
 }
 
 /// The row in columns 1 to 3.

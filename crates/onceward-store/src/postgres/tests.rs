@@ -21,7 +21,7 @@ use onceward_testbed::{
 
 use super::{PostgresError, PostgresOptions, backend::Postgres};
 use crate::{
-    shared::backend::{Backend, Expected, Mark, NewRow, Put, StoredRow, Swap, Swapped},
+    shared::backend::{Backend, Expected, Grant, Mark, NewRow, Put, StoredRow, Swap, Swapped},
     step::Kind,
 };
 
@@ -62,7 +62,10 @@ fn now() -> Timestamp {
     Timestamp::from_ms(NOW_MS)
 }
 
-const NOTHING: Expected = Expected::Nothing { barrier: None, now: Timestamp::from_ms(NOW_MS) };
+const NOTHING: Expected = Expected::Nothing;
+
+/// Judged where nobody knew of a barrier.
+const UNJUDGED: Grant = Grant { barrier: None };
 
 /// A row named `number`, whose bytes say the same.
 fn row(number: u64) -> NewRow {
@@ -84,11 +87,12 @@ fn kept(number: u64) -> StoredRow {
 }
 
 fn swap(of: u64, expected: Expected, put: Put) -> Swap {
-    Swap { id: id(of), expected, put, audit: None }
+    let grant = matches!(put, Put::Row(_)).then_some(UNJUDGED);
+    Swap { id: id(of), expected, grant, put, audit: None }
 }
 
 async fn exchanged(store: &Postgres, batch: Vec<Swap>) -> Vec<Swapped> {
-    store.exchange(batch).await.expect("the server answers")
+    store.exchange(batch.into(), now()).await.expect("the server answers")
 }
 
 /// Puts `row(made)` under `id(of)`, where nothing is.
@@ -114,7 +118,7 @@ fn through(wire: &Wire) -> String {
 /// Puts `row(of)` as soon as there is a connection; half a minute at the most.
 async fn put_at_last(store: &Postgres, of: u64) {
     let tries = async {
-        while !matches!(store.exchange(vec![swap(of, NOTHING, Put::Row(row(of)))]).await, Ok(done) if done == [Swapped::Done])
+        while !matches!(store.exchange(vec![swap(of, NOTHING, Put::Row(row(of)))].into(), now()).await, Ok(done) if done == [Swapped::Done])
         {
             // waits: a server that comes back, in real time
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -13,7 +13,7 @@ use super::{
     layout::{Partition, packed, packed_line, state, unpacked},
     script::Script,
 };
-use crate::shared::backend::{Expected, Put, Swap, Swapped};
+use crate::shared::backend::{Expected, Grant, Put, Swap, Swapped};
 
 /// Swaps in one script at the most. A script holds the server for as long as it runs, some 5 µs a swap.
 const SCRIPT_SWAPS_MAX: usize = 64;
@@ -33,13 +33,13 @@ enum Became {
 
 impl Database {
     /// Applies swaps, and says what became of each.
-    pub(super) async fn exchanged(&self, batch: Vec<Swap>) -> Vec<Swapped> {
+    pub(super) async fn exchanged(&self, batch: &[Swap], now: Timestamp) -> Vec<Swapped> {
         let judging = Swapped::Unavailable { reason: "the server's history is being judged" };
         let mut swapped = vec![judging; batch.len()];
         let weakness = self.calls.links.weakness().map(|weakness| weakness.reason());
-        let mut left = batch.into_iter().enumerate().collect::<Vec<_>>();
+        let mut left = batch.iter().enumerate().collect::<Vec<_>>();
         for _ in 0..ROUNDS_MAX {
-            left = self.round(left, weakness, &mut swapped).await;
+            left = self.round(left, now, weakness, &mut swapped).await;
             if left.is_empty() {
                 break;
             }
@@ -47,13 +47,14 @@ impl Database {
         swapped
     }
 
-    /// Sends swaps once. Gives those back whose partitions had to be judged first. With a weakness no new rows are made.
-    async fn round(
+    /// Sends swaps once. Gives those back whose partitions had to be judged first. With a weakness nothing is granted, and no new rows are made.
+    async fn round<'a>(
         &self,
-        swaps: Vec<(usize, Swap)>,
+        swaps: Vec<(usize, &'a Swap)>,
+        now: Timestamp,
         weakness: Option<&'static str>,
         swapped: &mut [Swapped],
-    ) -> Vec<(usize, Swap)> {
+    ) -> Vec<(usize, &'a Swap)> {
         let groups = self.grouped(swaps);
         let calls = groups.iter().map(|group| self.exchange_call(group, weakness.is_none())).collect();
         let (mut unmarked, mut vanished) = (Vec::new(), Vec::new());
@@ -69,7 +70,7 @@ impl Database {
             for ((number, swap), became) in group.into_iter().zip(became) {
                 match (became, weakness) {
                     (Became::Swapped(Swapped::History { .. }), Some(reason)) => {
-                        set(swapped, number, Swapped::Unavailable { reason });
+                        set(swapped, number, Swapped::Refused { reason });
                     }
                     (Became::Swapped(became), _) => set(swapped, number, became),
                     (Became::Unmarked, _) => unmarked.push((number, swap)),
@@ -78,14 +79,21 @@ impl Database {
             }
         }
         for (number, swap) in vanished {
-            set(swapped, number, self.vanished(&swap).await);
+            set(swapped, number, self.vanished(swap, now).await);
         }
-        self.judged(unmarked, swapped).await
+        self.judged(unmarked, now, swapped).await
     }
 
     /// Judges the past of the servers that swaps met, and gives those back that can be sent again.
-    async fn judged(&self, swaps: Vec<(usize, Swap)>, swapped: &mut [Swapped]) -> Vec<(usize, Swap)> {
-        let Some(now) = swaps.iter().filter_map(|(_, swap)| judged_at(swap)).max() else { return Vec::new() };
+    async fn judged<'a>(
+        &self,
+        swaps: Vec<(usize, &'a Swap)>,
+        now: Timestamp,
+        swapped: &mut [Swapped],
+    ) -> Vec<(usize, &'a Swap)> {
+        if swaps.is_empty() {
+            return swaps;
+        }
         let mut partitions = swaps.iter().map(|(_, swap)| Partition::of(swap.id)).collect::<Vec<_>>();
         partitions.sort_unstable();
         partitions.dedup();
@@ -107,8 +115,8 @@ impl Database {
     }
 
     /// A row was taken away from outside, and others may be, too.
-    async fn vanished(&self, swap: &Swap) -> Swapped {
-        let (Put::Row(row), Some(now)) = (&swap.put, judged_at(swap)) else { return UNREADABLE.swapped() };
+    async fn vanished(&self, swap: &Swap, now: Timestamp) -> Swapped {
+        let Put::Row(row) = &swap.put else { return UNREADABLE.swapped() };
         let partition = Partition::of(swap.id);
         let keys = vec![self.keys.births(partition), self.keys.states(partition), self.keys.row(swap.id)];
         let tags = [*row.key.as_bytes(), *row.actor.as_bytes()].concat();
@@ -124,7 +132,7 @@ impl Database {
     }
 
     /// Swaps by the scripts that they go in: one a partition in a Cluster, and as few as possible elsewhere.
-    fn grouped(&self, swaps: Vec<(usize, Swap)>) -> Vec<Vec<(usize, Swap)>> {
+    fn grouped<'a>(&self, swaps: Vec<(usize, &'a Swap)>) -> Vec<Vec<(usize, &'a Swap)>> {
         let mut groups = Vec::<Vec<_>>::new();
         let mut open = HashMap::<Option<Partition>, usize>::new();
         for (number, swap) in swaps {
@@ -141,7 +149,7 @@ impl Database {
         groups
     }
 
-    fn exchange_call(&self, group: &[(usize, Swap)], new_rows: bool) -> Call {
+    fn exchange_call(&self, group: &[(usize, &Swap)], promises: bool) -> Call {
         let mut partitions = Vec::new();
         let mut ordinals = HashMap::new();
         for (_, swap) in group {
@@ -163,21 +171,25 @@ impl Database {
         for (_, swap) in group {
             let ordinal = ordinals.get(&Partition::of(swap.id)).copied().unwrap_or(0);
             arguments.push(ordinal.to_string().into_bytes());
-            arguments.extend(fields(swap, new_rows));
+            arguments.extend(fields(swap, promises));
         }
         self.call(Script::Exchange, &partitions, keys, arguments)
     }
 }
 
 /// All of a swap but its partition, as the script wants it.
-fn fields(swap: &Swap, new_rows: bool) -> [Vec<u8>; 6] {
-    let (expected, judged) = match &swap.expected {
-        Expected::Row(mark) => (mark.0.to_vec(), Vec::new()),
-        Expected::Nothing { barrier, now: _ } => {
-            let judged = barrier.map_or(0, Timestamp::as_ms).to_string();
-            // No barrier is as early as this one.
-            (Vec::new(), if new_rows { judged } else { "-1".to_owned() }.into_bytes())
-        }
+fn fields(swap: &Swap, promises: bool) -> [Vec<u8>; 6] {
+    let expected = match swap.expected {
+        Expected::Row(mark) => mark.0.to_vec(),
+        Expected::Nothing => Vec::new(),
+    };
+    let is_promise =
+        swap.grant.is_some() || matches!((swap.expected, &swap.put), (Expected::Nothing, Put::Row(_)));
+    let judged = match swap.grant {
+        // No barrier is as early as this one.
+        _ if is_promise && !promises => "-1".to_owned(),
+        Some(Grant { barrier }) => barrier.map_or(0, Timestamp::as_ms).to_string(),
+        None => String::new(),
     };
     let (put, row, state) = match &swap.put {
         Put::Keep => ("keep", Vec::new(), String::new()),
@@ -185,15 +197,7 @@ fn fields(swap: &Swap, new_rows: bool) -> [Vec<u8>; 6] {
         Put::Row(row) => ("row", packed(row), state(row)),
     };
     let line = swap.audit.as_ref().map_or_else(Vec::new, packed_line);
-    [expected, judged, put.into(), row, state.into_bytes(), line]
-}
-
-/// The store's time when a swap that expects nothing was decided.
-fn judged_at(swap: &Swap) -> Option<Timestamp> {
-    match swap.expected {
-        Expected::Nothing { now, .. } => Some(now),
-        Expected::Row(_) => None,
-    }
+    [expected, judged.into_bytes(), put.into(), row, state.into_bytes(), line]
 }
 
 fn set(swapped: &mut [Swapped], number: usize, became: Swapped) {

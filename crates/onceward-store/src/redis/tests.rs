@@ -20,7 +20,7 @@ use onceward_testbed::redis::{Keeping, Place, Redis};
 
 use super::{Database, RedisConnectError, RedisDurability, RedisOptions};
 use crate::{
-    shared::backend::{Backend, Expected, Mark, NewRow, Put, StoredRow, Swap, Swapped},
+    shared::backend::{Backend, Expected, Grant, Mark, NewRow, Put, StoredRow, Swap, Swapped},
     step::Kind,
 };
 
@@ -88,7 +88,8 @@ fn stored(row: &NewRow) -> StoredRow {
 fn claim_by(number: u64, version: u64, barrier: Option<Timestamp>) -> Swap {
     Swap {
         id: id(number),
-        expected: Expected::Nothing { barrier, now: NOW },
+        expected: Expected::Nothing,
+        grant: Some(Grant { barrier }),
         put: Put::Row(row(number, version, NOW.as_ms() + 30_000)),
         audit: None,
     }
@@ -99,7 +100,11 @@ fn claim(number: u64, version: u64) -> Swap {
 }
 
 async fn exchanged(database: &Database, swap: Swap) -> Swapped {
-    let mut swapped = database.exchange(vec![swap]).await.expect("an answer");
+    exchanged_at(database, swap, NOW).await
+}
+
+async fn exchanged_at(database: &Database, swap: Swap, now: Timestamp) -> Swapped {
+    let mut swapped = database.exchange(vec![swap].into(), now).await.expect("an answer");
     swapped.pop().expect("one answer")
 }
 
@@ -111,15 +116,23 @@ async fn fetched(database: &Database, number: u64) -> Option<StoredRow> {
 
 /// Asks again and again until the database answers, for no longer than a fail-over may take.
 async fn persistently(database: &Database, swap: Swap) -> Swapped {
+    persistently_at(database, swap, NOW).await
+}
+
+async fn persistently_at(database: &Database, swap: Swap, now: Timestamp) -> Swapped {
     let began = Instant::now();
     loop {
-        match exchanged(database, swap.clone()).await {
+        match exchanged_at(database, swap.clone(), now).await {
             Swapped::Unavailable { reason } | Swapped::Unknown { reason } => {
                 assert!(began.elapsed() < Duration::from_secs(30), "{reason}");
                 // waits: for servers that find each other again.
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            answer @ (Swapped::Done | Swapped::Found(_) | Swapped::History { .. }) => return answer,
+            answer @ (Swapped::Done
+            | Swapped::Found(_)
+            | Swapped::History { .. }
+            | Swapped::Full { .. }
+            | Swapped::Refused { .. }) => return answer,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a database has to do for a store on it to keep every promise: exchange rows atomically, and notice a history that went back.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use onceward_core::{
     actor::{ActorTag, KeyTag, LookupId},
@@ -34,8 +34,9 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Applies each swap by itself, atomically, and answers all once all are as durable as the store promises.
     ///
     /// The swaps are of different ids. They may share a transaction; one that does not apply does not keep the others from it. The
-    /// answers are in the order of the swaps.
-    fn exchange(&self, batch: Vec<Swap>) -> StoreFuture<'_, Vec<Swapped>>;
+    /// answers are in the order of the swaps. `now` is the store's time at this try: where a grant finds that history broke, the
+    /// barrier is raised to it, so that what was lost before the try lies behind.
+    fn exchange(&self, batch: Arc<[Swap]>, now: Timestamp) -> StoreFuture<'_, Vec<Swapped>>;
 
     /// Reads rows by id, as of now and no replica's past; with their outcomes only where `with_outcomes`.
     fn fetch(&self, ids: Vec<LookupId>, with_outcomes: bool) -> StoreFuture<'_, Vec<Option<StoredRow>>>;
@@ -103,6 +104,8 @@ pub(crate) struct Swap {
     pub(crate) id: LookupId,
     /// What has to be there.
     pub(crate) expected: Expected,
+    /// What history has to be, where the swap puts a row that lets an effect run.
+    pub(crate) grant: Option<Grant>,
     /// What is there afterwards.
     pub(crate) put: Put,
     /// Written in the same atomic step where the swap applies, and only then.
@@ -112,17 +115,21 @@ pub(crate) struct Swap {
 /// What a swap expects to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
-    /// No row; and, where the swap puts one, a history that did not go back: the server is the one, with the past, that the database
-    /// itself says that it is, and its barrier is no later than `barrier`, all in the same atomic step. So a claim of a key that was
-    /// lost with acknowledged records is never granted as new (T5).
-    Nothing {
-        /// The barrier that the claim was judged by, in the store's time.
-        barrier: Option<Timestamp>,
-        /// The store's time: where the barrier is raised now, it is raised to this.
-        now: Timestamp,
-    },
+    /// No row.
+    Nothing,
     /// The row with this mark.
     Row(Mark),
+}
+
+/// A swap that lets an effect run, and so applies only where history did not go back: in the same atomic step, the server is the one,
+/// with the past, that the database itself says that it is, and its barrier is no later than the one here.
+///
+/// So what was lost with acknowledged records is never granted as new (T5): neither a key that is unknown since, nor one whose old row
+/// is back with its old mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// The barrier that it was judged by, in the store's time.
+    pub(crate) barrier: Option<Timestamp>,
 }
 
 /// What a swap leaves.
@@ -171,14 +178,32 @@ pub(crate) enum Swapped {
     Done,
     /// Something else is there, and nothing changed.
     Found(Option<StoredRow>),
-    /// Nothing is there, as expected, but history is not what the swap was judged by: nothing changed, and this is the barrier now.
+    /// What was expected is there, but history is not what the grant was judged by: nothing changed, and this is the barrier now.
     History {
         /// At or behind which unknown keys cannot be told from lost ones.
         barrier: Timestamp,
     },
-    /// This one alone was refused before anything of it was written: the part of the database that keeps it is away, or takes no new rows.
+    /// This one alone is beyond a bound that lasts: nothing changed.
     #[cfg_attr(
-        not(any(feature = "conformance", feature = "redis")),
+        not(any(test, feature = "mysql")),
+        expect(dead_code, reason = "only a database with such a bound answers so")
+    )]
+    Full {
+        /// The limit's name.
+        limit: &'static str,
+    },
+    /// The database is there, and grants nothing while its settings are weaker than the store's promise: nothing changed.
+    #[cfg_attr(
+        not(any(test, feature = "redis")),
+        expect(dead_code, reason = "only a database whose settings are looked at now and then answers so")
+    )]
+    Refused {
+        /// A fixed text.
+        reason: &'static str,
+    },
+    /// This one alone was refused before anything of it was written: the part of the database that keeps it is away.
+    #[cfg_attr(
+        not(any(feature = "conformance", feature = "mysql", feature = "redis")),
         expect(dead_code, reason = "only a database of several parts answers so")
     )]
     Unavailable {
@@ -186,10 +211,6 @@ pub(crate) enum Swapped {
         reason: &'static str,
     },
     /// The answer to this one alone was lost: it may have happened.
-    #[cfg_attr(
-        not(any(feature = "conformance", feature = "redis")),
-        expect(dead_code, reason = "only a database of several parts answers so")
-    )]
     Unknown {
         /// A fixed text.
         reason: &'static str,

@@ -9,7 +9,7 @@ use onceward_core::{
 
 use super::{
     Core,
-    backend::{Expected, Mark, NewRow, Put, StoredRow, Swap},
+    backend::{Expected, Grant, Mark, NewRow, Put, StoredRow, Swap},
     gather::{Booking, Outcome},
     known::KnownRow,
     resilience::Repeat,
@@ -46,14 +46,6 @@ impl Question {
         match self {
             Self::Claim(claim) => claim.id,
             Self::Told { id, .. } | Self::Resolution { id, .. } => *id,
-        }
-    }
-
-    /// Whether this would be granted on a row that a fail-over may have taken back to what it was (T5).
-    fn runs_anew(&self, view: &View) -> bool {
-        match (self, view.record()) {
-            (Self::Claim(claim), Some(record)) => claim.runs_anew(record),
-            (Self::Claim(_), None) | (Self::Told { .. } | Self::Resolution { .. }, _) => false,
         }
     }
 
@@ -111,6 +103,7 @@ pub(super) struct Judged {
     pub(super) before: Option<Kind>,
     pub(super) after: Option<Kind>,
     expected: Expected,
+    grant: Option<Grant>,
     change: Change,
     lost: Option<Loss>,
     /// The row that was judged, where it is there to stay.
@@ -125,6 +118,14 @@ impl Judged {
             Change::Forget => true,
             Change::Put(record, _) => !matches!(record.state, State::Done { .. }),
         }
+    }
+
+    /// Whether it makes a claim that was not there.
+    fn executes(&self) -> bool {
+        matches!(
+            (&self.reply, &self.change),
+            (Reply::Decided { decision: Decision::Execute(_), .. }, Change::Put(..))
+        )
     }
 }
 
@@ -142,27 +143,36 @@ impl Core {
             }
         };
         for _ in 0..ROUNDS_MAX {
-            if basis == Basis::Seen && question.runs_anew(&view) {
-                // The database looks at its history where a key is new; here it is asked to.
-                self.ask_barrier().await?;
-            }
             let judged = self.judge(&question, view);
             if basis == Basis::Seen && matches!(judged.change, Change::Keep) && question.audit().is_none() {
                 return Ok(self.kept(id, judged));
             }
+            let expected = judged.expected;
             let (swap, booking, reply) = self.swap(id, judged, question.audit().cloned())?;
-            let row = match self.gatherer.ask(&self.guard, swap, booking)?.answer().await? {
-                Outcome::Done => return Ok(reply),
-                Outcome::Found(row) => row,
-                Outcome::History { barrier } => {
-                    self.raise(barrier);
-                    None
-                }
-            };
+            let outcome = self.gatherer.ask(swap, booking)?.answer().await?;
+            if outcome == Outcome::Done {
+                return Ok(reply);
+            }
             self.gatherer.forget(id);
-            (view, basis) = (View::of(id, row), Basis::Seen);
+            (view, basis) = (self.met(id, expected, outcome).await?, Basis::Seen);
         }
         Err(StoreError::Busy { limit: "swap_rounds_max" })
+    }
+
+    /// What is stored instead of what a swap was to leave.
+    async fn met(&self, id: LookupId, expected: Expected, outcome: Outcome) -> Result<View, StoreError> {
+        match (outcome, expected) {
+            (Outcome::Found(row), _) => Ok(View::of(id, row)),
+            (Outcome::History { barrier }, Expected::Nothing) => {
+                self.raise(barrier);
+                Ok(View::Nothing)
+            }
+            (Outcome::History { barrier }, Expected::Row(_)) => {
+                self.raise(barrier);
+                self.look(id).await
+            }
+            (Outcome::Done, _) => self.look(id).await,
+        }
     }
 
     pub(super) async fn look(&self, id: LookupId) -> Result<View, StoreError> {
@@ -173,7 +183,7 @@ impl Core {
     fn judge(&self, question: &Question, view: View) -> Judged {
         let (now, barrier) = (self.time.now(), self.barrier());
         let expected = match &view {
-            View::Nothing => Expected::Nothing { barrier, now },
+            View::Nothing => Expected::Nothing,
             View::Record(row) => Expected::Row(row.mark),
             View::Unreadable(mark) => Expected::Row(*mark),
         };
@@ -182,6 +192,7 @@ impl Core {
             before: None,
             after: None,
             expected,
+            grant: None,
             change: Change::Keep,
             lost: None,
             kept: None,
@@ -199,7 +210,9 @@ impl Core {
             Question::Told { event, .. } => (event.clone(), None),
             Question::Resolution { event, label, .. } => (event.clone(), Some(label)),
         };
-        step(view, expected, event, label, now)
+        let judged = step(view, expected, event, label, now);
+        let grant = judged.executes().then_some(Grant { barrier });
+        Judged { grant, ..judged }
     }
 
     /// The answer that writes nothing.
@@ -218,7 +231,7 @@ impl Core {
         judged: Judged,
         audit: Option<StoredAudit>,
     ) -> Result<(Swap, Booking, Reply), StoreError> {
-        let Judged { reply, expected, change, lost, .. } = judged;
+        let Judged { reply, expected, grant, change, lost, .. } = judged;
         let mut booking = Booking { lost, held: None };
         let put = match change {
             Change::Keep => Put::Keep,
@@ -233,7 +246,7 @@ impl Core {
                 Put::Row(NewRow { mark, kind, due_at, key, actor, head, outcome })
             }
         };
-        Ok((Swap { id, expected, put, audit }, booking, reply))
+        Ok((Swap { id, expected, grant, put, audit }, booking, reply))
     }
 }
 
@@ -254,7 +267,7 @@ pub(super) fn step(
         View::Nothing | View::Unreadable(_) => (None, None),
     };
     let Step { reply, change, before, after, lost } = Step::of(found, event, label, now);
-    Judged { reply, before, after, expected, change, lost, kept }
+    Judged { reply, before, after, expected, grant: None, change, lost, kept }
 }
 
 /// Whether this is told to the holder of a claim, and to nobody else.

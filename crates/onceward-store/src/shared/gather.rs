@@ -8,7 +8,10 @@
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use onceward_core::{
@@ -23,10 +26,19 @@ use super::{
     known::{Known, KnownRow},
     resilience::Guard,
 };
-use crate::{port::StoreError, step::Loss, tally::Tally};
+use crate::{
+    link::Link,
+    port::{Clock, StoreError},
+    step::Loss,
+    tally::Tally,
+};
 
 /// Swaps that wait or are under way; more are refused (S1). A second of work for a fast database, and half of what an engine lets in.
 const QUEUE_SWAPS_MAX: usize = 8_192;
+
+/// Bytes of rows and audit lines that wait or are under way; more are refused (S1). Sixteen full exchanges: a second of work for a fast
+/// database when answers are large.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes of rows in one exchange, beyond which no further swap joins it: below what databases take in one statement (MySQL's
 /// `max_allowed_packet` is 16 MiB or more), and some milliseconds of a network.
@@ -45,12 +57,56 @@ pub(super) struct Booking {
     pub(super) held: Option<(Record, Label)>,
 }
 
-/// A swap that waits, and where its answer goes.
+/// A swap that waits.
 #[derive(Debug)]
 struct Job {
     swap: Swap,
+    asker: Asker,
+}
+
+/// Whose a swap is.
+#[derive(Debug)]
+struct Asker {
     booking: Booking,
-    asker: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<Answer>,
+    #[expect(dead_code, reason = "held for its drop, which gives the place back")]
+    place: Place,
+}
+
+/// What waits or is under way. Each swap holds its place in it until it is answered or let go of, however that happens.
+#[derive(Debug)]
+struct Load {
+    link: Arc<Link>,
+    bytes: AtomicUsize,
+}
+
+/// A swap's part of the load.
+#[derive(Debug)]
+struct Place {
+    load: Arc<Load>,
+    bytes: usize,
+}
+
+impl Place {
+    /// Whoever calls this holds the queue, so that no two take the last place.
+    fn take(load: &Arc<Load>, bytes: usize) -> Result<Self, StoreError> {
+        if load.link.queued() >= QUEUE_SWAPS_MAX as u64 {
+            return Err(StoreError::Busy { limit: "queue_swaps_max" });
+        }
+        if load.bytes.load(Ordering::Relaxed) >= QUEUE_BYTES_MAX {
+            return Err(StoreError::Busy { limit: "queue_bytes_max" });
+        }
+        load.link.queued.fetch_add(1, Ordering::Relaxed);
+        load.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(Self { load: Arc::clone(load), bytes })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.load.link.queued.fetch_sub(1, Ordering::Relaxed);
+        self.load.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 type Answer = Result<Outcome, StoreError>;
@@ -62,7 +118,7 @@ pub(super) enum Outcome {
     Done,
     /// Something else is there, and nothing changed.
     Found(Option<StoredRow>),
-    /// Nothing is there, and history is not what it was judged by: nothing changed.
+    /// What was expected is there, and history is not what the grant was judged by: nothing changed.
     History { barrier: Timestamp },
 }
 
@@ -88,22 +144,59 @@ pub(super) struct Gatherer {
     /// Losses whose swaps may stand, by the mark that says so: counted once that is seen.
     unsure: Mutex<HashMap<LookupId, (Mark, Loss)>>,
     tally: Arc<Tally>,
+    load: Arc<Load>,
 }
 
-/// A batch under way. Dropped before its answer came, by a panic or with its runtime, it leaves no line standing behind it.
+/// A batch under way. Let go of before all of it was answered, by a panic or with its runtime, it answers the rest, so that no line is
+/// left standing behind it.
 #[derive(Debug)]
 struct Sent<'a> {
     gatherer: &'a Gatherer,
-    guard: &'a Guard,
-    jobs: Vec<Job>,
+    swaps: Arc<[Swap]>,
+    /// Of the last ones of `swaps`: each stays here until its swap has been ended.
+    askers: VecDeque<Asker>,
+}
+
+impl<'a> Sent<'a> {
+    fn new(gatherer: &'a Gatherer, batch: Vec<Job>) -> Self {
+        let (swaps, askers): (Vec<_>, _) = batch.into_iter().map(|job| (job.swap, job.asker)).unzip();
+        Self { gatherer, swaps: swaps.into(), askers }
+    }
+
+    /// Answers the batch, and those behind its swaps whom the same answer tells enough.
+    fn end(&mut self, ended: Result<Vec<Swapped>, StoreError>) {
+        let gatherer = self.gatherer;
+        let mut told = Vec::with_capacity(self.askers.len());
+        let mut swapped = ended.map(Vec::into_iter);
+        {
+            let mut queue = gatherer.queue();
+            let ended_before = self.swaps.len().saturating_sub(self.askers.len());
+            for swap in self.swaps.iter().skip(ended_before) {
+                let answer = match &mut swapped {
+                    Ok(swapped) => outcome(swapped.next()),
+                    Err(error) => Err(again(error)),
+                };
+                if let Some(asker) = self.askers.front() {
+                    gatherer.note(swap, &asker.booking, &answer);
+                }
+                if let Some(asker) = self.askers.pop_front() {
+                    queue.end(swap, asker, answer, &mut told);
+                }
+            }
+            gatherer.queue_moved(&queue);
+        }
+        for (asker, answer) in told {
+            // One that went away is not missed: the swap stands (port, cancel safety).
+            drop(asker.answer.send(answer));
+        }
+    }
 }
 
 impl Drop for Sent<'_> {
     fn drop(&mut self) {
-        if !self.jobs.is_empty() {
+        if !self.askers.is_empty() {
             let reason = "the exchange broke off";
-            let broken = Err(StoreError::Unknown { reason, source: None });
-            self.gatherer.end(self.guard, std::mem::take(&mut self.jobs), broken);
+            self.end(Err(StoreError::Unknown { reason, source: None }));
         }
     }
 }
@@ -114,8 +207,6 @@ struct Queue {
     ready: VecDeque<Job>,
     /// A line for each id that is ready or under way.
     lines: HashMap<LookupId, Line>,
-    /// Swaps in all.
-    len: usize,
     closed: bool,
 }
 
@@ -128,13 +219,14 @@ struct Line {
 }
 
 impl Gatherer {
-    pub(super) fn new(tally: Arc<Tally>) -> Self {
+    pub(super) fn new(tally: Arc<Tally>, link: Arc<Link>) -> Self {
         Self {
             queue: Mutex::default(),
             arrived: Notify::new(),
             known: Mutex::default(),
             unsure: Mutex::default(),
             tally,
+            load: Arc::new(Load { link, bytes: AtomicUsize::new(0) }),
         }
     }
 
@@ -154,33 +246,26 @@ impl Gatherer {
     }
 
     /// Hands in a swap.
-    pub(super) fn ask(&self, guard: &Guard, swap: Swap, booking: Booking) -> Result<Asked, StoreError> {
+    pub(super) fn ask(&self, swap: Swap, booking: Booking) -> Result<Asked, StoreError> {
         let (asker, answer) = oneshot::channel();
-        let job = Job { swap, booking, asker };
         let mut queue = self.queue();
         if queue.closed {
             return Err(StoreError::Unavailable { reason: "the store is closed", source: None });
         }
-        if queue.len >= QUEUE_SWAPS_MAX {
-            return Err(StoreError::Busy { limit: "queue_swaps_max" });
-        }
-        queue.len += 1;
-        guard.link().queued.store(queue.len as u64, Ordering::Relaxed);
-        if queue.push(job) {
+        let place = Place::take(&self.load, bytes_of(&swap))?;
+        if queue.push(Job { swap, asker: Asker { booking, answer: asker, place } }) {
             self.arrived.notify_one();
         }
         Ok(Asked(answer))
     }
 
     /// Runs exchanges until the store is closed and nothing waits. Each task that runs this has one exchange under way at a time.
-    pub(super) async fn work(&self, guard: &Guard) {
+    pub(super) async fn work(&self, guard: &Guard, clock: &dyn Clock) {
         let swaps_max = guard.backend().gathering().swaps_max;
-        while let Some(jobs) = self.next(swaps_max).await {
-            let mut sent = Sent { gatherer: self, guard, jobs };
-            let swaps: Vec<_> = sent.jobs.iter().map(|job| job.swap.clone()).collect();
-            let ended = guard.exchange(&swaps).await;
-            drop(swaps);
-            self.end(guard, std::mem::take(&mut sent.jobs), ended);
+        while let Some(batch) = self.next(swaps_max).await {
+            let mut sent = Sent::new(self, batch);
+            let ended = guard.exchange(&sent.swaps, clock).await;
+            sent.end(ended);
         }
     }
 
@@ -212,46 +297,27 @@ impl Gatherer {
         }
     }
 
-    /// Answers a batch, and those behind its swaps whom the same answer tells enough.
-    fn end(&self, guard: &Guard, batch: Vec<Job>, ended: Result<Vec<Swapped>, StoreError>) {
-        let mut answers = Vec::with_capacity(batch.len());
-        let mut swapped = match ended {
-            Ok(swapped) => Ok(swapped.into_iter()),
-            Err(error) => Err(error),
-        };
-        {
-            let mut queue = self.queue();
-            for job in batch {
-                let answer = match &mut swapped {
-                    Ok(swapped) => outcome(swapped.next()),
-                    Err(error) => Err(again(error)),
-                };
-                self.make_sure(&job.swap, &answer);
-                match &answer {
-                    Ok(Outcome::Done) => self.book(&job),
-                    Err(StoreError::Unknown { .. }) => self.note_unsure(&job),
-                    Ok(Outcome::Found(_) | Outcome::History { .. }) | Err(_) => {}
-                }
-                queue.end(job, answer, &mut answers);
-            }
-            queue.len = queue.len.saturating_sub(answers.len());
-            guard.link().queued.store(queue.len as u64, Ordering::Relaxed);
-            if !queue.ready.is_empty() {
-                self.arrived.notify_one();
-            }
-            if queue.closed {
-                self.arrived.notify_waiters();
-            }
+    /// What ended leaves something for others to do, or nothing ever again.
+    fn queue_moved(&self, queue: &Queue) {
+        if !queue.ready.is_empty() {
+            self.arrived.notify_one();
         }
-        for (asker, answer) in answers {
-            // One that went away is not missed: the swap stands (port, cancel safety).
-            drop(asker.send(answer));
+        if queue.closed {
+            self.arrived.notify_waiters();
         }
     }
 
-    /// Notes what a swap that stands means to this process, whether or not somebody still waits for its answer.
-    fn book(&self, job: &Job) {
-        let Job { swap, booking, .. } = job;
+    /// Notes what an answer means to this process, whether or not somebody still waits for it.
+    fn note(&self, swap: &Swap, booking: &Booking, answer: &Answer) {
+        self.make_sure(swap, answer);
+        match answer {
+            Ok(Outcome::Done) => self.book(swap, booking),
+            Err(StoreError::Unknown { .. }) => self.note_unsure(swap, booking),
+            Ok(Outcome::Found(_) | Outcome::History { .. }) | Err(_) => {}
+        }
+    }
+
+    fn book(&self, swap: &Swap, booking: &Booking) {
         if let Some(loss) = booking.lost {
             self.tally.count(loss);
         }
@@ -266,11 +332,11 @@ impl Gatherer {
     }
 
     /// The answer was lost: whether it stands, the next answer about the same record tells.
-    fn note_unsure(&self, job: &Job) {
-        if let (Put::Row(row), Some(loss)) = (&job.swap.put, job.booking.lost) {
+    fn note_unsure(&self, swap: &Swap, booking: &Booking) {
+        if let (Put::Row(row), Some(loss)) = (&swap.put, booking.lost) {
             let mut unsure = self.unsure.lock().unwrap_or_else(PoisonError::into_inner);
             if unsure.len() < UNSURE_MAX {
-                unsure.insert(job.swap.id, (row.mark, loss));
+                unsure.insert(swap.id, (row.mark, loss));
             }
         }
     }
@@ -336,26 +402,23 @@ impl Queue {
     }
 
     /// Ends one swap: its line moves on, and who had asked before it was sent may be answered with it.
-    fn end(&mut self, job: Job, answer: Answer, answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>) {
-        let Job { swap, asker, .. } = job;
-        if let Some(line) = self.lines.get_mut(&swap.id) {
-            let mut unsent = VecDeque::with_capacity(line.behind.len());
-            for (place, waiting) in std::mem::take(&mut line.behind).into_iter().enumerate() {
-                let told = if place < line.before { overheard(&waiting.swap, &swap, &answer) } else { None };
-                match told {
-                    Some(told) => answers.push((waiting.asker, told)),
+    fn end(&mut self, swap: &Swap, asker: Asker, answer: Answer, told: &mut Vec<(Asker, Answer)>) {
+        // The line is taken out as a whole, so that none is left standing whatever happens below.
+        if let Some(Line { behind, before }) = self.lines.remove(&swap.id) {
+            let mut unsent = VecDeque::with_capacity(behind.len());
+            for (place, waiting) in behind.into_iter().enumerate() {
+                let heard = if place < before { overheard(&waiting.swap, swap, &answer) } else { None };
+                match heard {
+                    Some(heard) => told.push((waiting.asker, heard)),
                     None => unsent.push_back(waiting),
                 }
             }
-            match unsent.pop_front() {
-                Some(next) => {
-                    *line = Line { behind: unsent, before: 0 };
-                    self.ready.push_back(next);
-                }
-                None => drop(self.lines.remove(&swap.id)),
+            if let Some(next) = unsent.pop_front() {
+                self.lines.insert(swap.id, Line { behind: unsent, before: 0 });
+                self.ready.push_back(next);
             }
         }
-        answers.push((asker, answer));
+        told.push((asker, answer));
     }
 }
 
@@ -368,7 +431,7 @@ fn overheard(unsent: &Swap, sent: &Swap, answer: &Answer) -> Option<Answer> {
             (Put::Row(row), _) => {
                 Some(StoredRow { mark: row.mark, head: row.head.clone(), outcome: row.outcome.clone() })
             }
-            (Put::Nothing, _) | (Put::Keep, Expected::Nothing { .. }) => None,
+            (Put::Nothing, _) | (Put::Keep, Expected::Nothing) => None,
             // What the row holds, only its reader knows.
             (Put::Keep, Expected::Row(mark)) => {
                 let same = unsent.expected == Expected::Row(mark);
@@ -376,11 +439,12 @@ fn overheard(unsent: &Swap, sent: &Swap, answer: &Answer) -> Option<Answer> {
             }
         },
         Ok(Outcome::Found(row)) => row.clone(),
-        Ok(Outcome::History { barrier }) => match (unsent.expected, &unsent.put) {
-            (Expected::Nothing { .. }, Put::Row(_)) => {
-                return Some(Ok(Outcome::History { barrier: *barrier }));
-            }
-            _ => None,
+        // What it expected is there, and nothing changed.
+        Ok(Outcome::History { barrier }) => match (unsent.expected == sent.expected, sent.expected) {
+            (true, _) if unsent.grant.is_some() => return Some(Ok(Outcome::History { barrier: *barrier })),
+            (true, _) => return (!writes).then_some(Ok(Outcome::Done)),
+            (false, Expected::Nothing) => None,
+            (false, Expected::Row(_)) => return None,
         },
         // It has not been sent, whatever became of the one before it.
         Err(_) => {
@@ -389,9 +453,9 @@ fn overheard(unsent: &Swap, sent: &Swap, answer: &Answer) -> Option<Answer> {
         }
     };
     let expected = match (unsent.expected, &there) {
-        (Expected::Nothing { .. }, None) => true,
+        (Expected::Nothing, None) => true,
         (Expected::Row(mark), Some(row)) => row.mark == mark,
-        (Expected::Nothing { .. }, Some(_)) | (Expected::Row(_), None) => false,
+        (Expected::Nothing, Some(_)) | (Expected::Row(_), None) => false,
     };
     match (expected, writes) {
         (true, true) => None,
@@ -406,7 +470,10 @@ fn outcome(swapped: Option<Swapped>) -> Answer {
         Some(Swapped::Done) => Ok(Outcome::Done),
         Some(Swapped::Found(row)) => Ok(Outcome::Found(row)),
         Some(Swapped::History { barrier }) => Ok(Outcome::History { barrier }),
-        Some(Swapped::Unavailable { reason }) => Err(StoreError::Unavailable { reason, source: None }),
+        Some(Swapped::Full { limit }) => Err(StoreError::Full { limit }),
+        Some(Swapped::Refused { reason } | Swapped::Unavailable { reason }) => {
+            Err(StoreError::Unavailable { reason, source: None })
+        }
         Some(Swapped::Unknown { reason }) => Err(StoreError::Unknown { reason, source: None }),
         None => {
             let reason = "the database answered fewer swaps than it was asked";
@@ -416,10 +483,11 @@ fn outcome(swapped: Option<Swapped>) -> Answer {
 }
 
 fn bytes_of(swap: &Swap) -> usize {
-    match &swap.put {
+    let row = match &swap.put {
         Put::Row(row) => row.head.len() + row.outcome.as_ref().map_or(0, Vec::len),
         Put::Keep | Put::Nothing => 0,
-    }
+    };
+    row + swap.audit.as_ref().map_or(0, |line| line.json.len())
 }
 
 /// One failure, told to each whom it concerns; the cause is told to the log once, by the guard.

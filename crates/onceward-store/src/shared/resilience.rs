@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     link::Link,
-    port::{StoreError, StoreFuture},
+    port::{Clock, StoreError, StoreFuture},
 };
 
 /// How often one operation is sent at the most. The engine repeats claims and settlements beyond that, at its own pace.
@@ -49,6 +49,15 @@ pub(super) enum Repeat {
     Always,
     /// Where nothing of the first copy happened.
     Unsent,
+}
+
+/// What became of the earlier copies of an operation, all of which failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Earlier {
+    /// None of them happened, or there are none.
+    Undone,
+    /// One of them may have happened.
+    Unknown,
 }
 
 /// The way to the database.
@@ -81,9 +90,17 @@ impl Guard {
         &self.link
     }
 
-    /// Exchanges rows. Who calls it bounds how many exchanges are under way.
-    pub(super) async fn exchange(&self, batch: &[Swap]) -> Result<Vec<Swapped>, StoreError> {
-        let swapped = self.repeated(Repeat::Always, || self.backend.exchange(batch.to_vec())).await?;
+    /// Exchanges rows, each try at its own present. Who calls it bounds how many exchanges are under way.
+    pub(super) async fn exchange(
+        &self,
+        batch: &Arc<[Swap]>,
+        clock: &dyn Clock,
+    ) -> Result<Vec<Swapped>, StoreError> {
+        let exchange = |earlier: Earlier| -> StoreFuture<'_, _> {
+            let exchanged = self.backend.exchange(Arc::clone(batch), clock.now());
+            Box::pin(async move { answered(exchanged.await?, earlier) })
+        };
+        let swapped = self.repeated(Repeat::Always, exchange).await?;
         self.link.exchanges.add(1);
         self.link.swaps.add(batch.len() as u64);
         Ok(swapped)
@@ -96,7 +113,7 @@ impl Guard {
         operation: impl Fn(&'a dyn Backend) -> StoreFuture<'a, T>,
     ) -> Result<T, StoreError> {
         let _place = self.place().await?;
-        self.repeated(repeat, || operation(&*self.backend)).await
+        self.repeated(repeat, |_| operation(&*self.backend)).await
     }
 
     async fn place(&self) -> Result<SemaphorePermit<'_>, StoreError> {
@@ -112,7 +129,7 @@ impl Guard {
     async fn repeated<'a, T>(
         &'a self,
         repeat: Repeat,
-        operation: impl Fn() -> StoreFuture<'a, T>,
+        operation: impl Fn(Earlier) -> StoreFuture<'a, T>,
     ) -> Result<T, StoreError> {
         let mut pause = PAUSE_FIRST;
         let mut unknown = None;
@@ -122,7 +139,8 @@ impl Guard {
                 let reason = "the database did not answer lately, and is not asked for a moment";
                 return Err(unknown.unwrap_or(StoreError::Unavailable { reason, source: None }));
             };
-            let error = match self.timed(operation()).await {
+            let earlier = if unknown.is_some() { Earlier::Unknown } else { Earlier::Undone };
+            let error = match self.timed(operation(earlier)).await {
                 Ok(answer) => {
                     pass.succeeded();
                     return Ok(answer);
@@ -161,5 +179,69 @@ impl Guard {
             let reason = "the database did not answer in time";
             Err(StoreError::Unknown { reason, source: Some(Box::new(elapsed)) })
         })
+    }
+}
+
+/// An exchange that failed for every swap in it failed as a whole: a database of several parts, all of which that were asked are away, says
+/// so of each swap.
+fn answered(mut swapped: Vec<Swapped>, earlier: Earlier) -> Result<Vec<Swapped>, StoreError> {
+    if earlier == Earlier::Unknown {
+        // What an earlier copy may have done is not denied.
+        for answer in &mut swapped {
+            if let Swapped::Refused { reason } | Swapped::Unavailable { reason } = *answer {
+                *answer = Swapped::Unknown { reason };
+            }
+        }
+    }
+    let mut failure = None;
+    for answer in &swapped {
+        match (answer, &failure) {
+            (Swapped::Unknown { reason }, _) => failure = Some(StoreError::Unknown { reason, source: None }),
+            (Swapped::Unavailable { reason }, None) => {
+                failure = Some(StoreError::Unavailable { reason, source: None });
+            }
+            (Swapped::Unavailable { .. }, Some(_)) => {}
+            (
+                Swapped::Done
+                | Swapped::Found(_)
+                | Swapped::History { .. }
+                | Swapped::Full { .. }
+                | Swapped::Refused { .. },
+                _,
+            ) => return Ok(swapped),
+        }
+    }
+    failure.map_or(Ok(swapped), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database of several parts answers for each swap: where none was answered, the exchange failed.
+    // covers: S2, L11
+    #[test]
+    fn an_exchange_of_failures_only_is_a_failure() {
+        let (away, lost) = (Swapped::Unavailable { reason: "away" }, Swapped::Unknown { reason: "lost" });
+        let (weak, full) = (Swapped::Refused { reason: "weak" }, Swapped::Full { limit: "bytes" });
+        let unsure = Swapped::Unknown { reason: "away" };
+        let told = |answers: &[&Swapped]| -> Vec<Swapped> { answers.iter().copied().cloned().collect() };
+        // What it said of each; whether an earlier copy may have happened; what the exchange comes to.
+        let rows = [
+            (told(&[]), Earlier::Undone, Ok(told(&[]))),
+            (told(&[&away, &away]), Earlier::Undone, Err("store unavailable: away")),
+            (told(&[&away, &lost]), Earlier::Undone, Err("the store's answer was lost: lost")),
+            (told(&[&lost, &away]), Earlier::Undone, Err("the store's answer was lost: lost")),
+            (told(&[&away]), Earlier::Unknown, Err("the store's answer was lost: away")),
+            (told(&[&away, &Swapped::Done]), Earlier::Undone, Ok(told(&[&away, &Swapped::Done]))),
+            (told(&[&away, &Swapped::Done]), Earlier::Unknown, Ok(told(&[&unsure, &Swapped::Done]))),
+            // It answered, and goes on answering.
+            (told(&[&weak, &away]), Earlier::Undone, Ok(told(&[&weak, &away]))),
+            (told(&[&full]), Earlier::Undone, Ok(told(&[&full]))),
+        ];
+        for (swapped, earlier, expected) in rows {
+            let came_to = answered(swapped.clone(), earlier).map_err(|error| error.to_string());
+            assert_eq!(came_to, expected.map_err(str::to_owned), "{swapped:?} {earlier:?}");
+        }
     }
 }

@@ -69,7 +69,7 @@ impl Core {
         }
         let (before, after) = (judged.before, judged.after);
         let (swap, booking, _) = self.swap(id, judged, None)?;
-        Ok(Some(Visit { before, after, asked: self.gatherer.ask(&self.guard, swap, booking)? }))
+        Ok(Some(Visit { before, after, asked: self.gatherer.ask(swap, booking)? }))
     }
 
     /// Counts what is in doubt, now and then: it is one number for all processes, and each of them shows it.

@@ -17,8 +17,8 @@ use onceward_core::{
 use super::{
     Entropy, Shared, SharedOptions,
     backend::{
-        Backend, ClockReading, Expected, Gathering, Listed, Mark, NewRow, Put, StoredRow, Survey, Swap,
-        Swapped,
+        Backend, ClockReading, Expected, Gathering, Grant, Listed, Mark, NewRow, Put, StoredRow, Survey,
+        Swap, Swapped,
     },
 };
 use crate::{
@@ -244,19 +244,19 @@ impl Table {
 }
 
 impl Rows {
-    fn swap_unless_cut(&mut self, swap: &Swap) -> Swapped {
+    fn swap_unless_cut(&mut self, swap: &Swap, now: Timestamp) -> Swapped {
         match self.cuts.get(&swap.id) {
-            None => self.swap(swap),
+            None => self.swap(swap, now),
             Some(Cut::Away) => Swapped::Unavailable { reason: "cut off by the fault plan" },
             Some(Cut::Mute) => {
-                drop(self.swap(swap));
+                drop(self.swap(swap, now));
                 Swapped::Unknown { reason: "muted by the fault plan" }
             }
         }
     }
 
     /// The contract of [`Backend::exchange`], for one swap.
-    fn swap(&mut self, swap: &Swap) -> Swapped {
+    fn swap(&mut self, swap: &Swap, now: Timestamp) -> Swapped {
         let found = self.rows.get(&swap.id);
         match (&swap.put, found) {
             // An earlier copy of this swap was here.
@@ -265,15 +265,16 @@ impl Rows {
             (Put::Keep | Put::Nothing | Put::Row(_), _) => {}
         }
         match (swap.expected, found) {
-            (Expected::Nothing { barrier, now }, None) => {
-                if let (Put::Row(_), Some(barrier)) = (&swap.put, self.history_since(barrier, now)) {
-                    return Swapped::History { barrier };
-                }
-            }
+            (Expected::Nothing, None) => {}
             (Expected::Row(mark), Some(row)) if row.new.mark == mark => {}
-            (Expected::Nothing { .. } | Expected::Row(_), found) => {
+            (Expected::Nothing | Expected::Row(_), found) => {
                 return Swapped::Found(found.map(|row| row.stored(true)));
             }
+        }
+        if let Some(Grant { barrier }) = swap.grant
+            && let Some(barrier) = self.history_since(barrier, now)
+        {
+            return Swapped::History { barrier };
         }
         match &swap.put {
             Put::Keep => {}
@@ -373,12 +374,12 @@ impl Backend for Table {
         Gathering { swaps_max: 256, exchanges_max: 2 }
     }
 
-    fn exchange(&self, batch: Vec<Swap>) -> StoreFuture<'_, Vec<Swapped>> {
+    fn exchange(&self, batch: Arc<[Swap]>, now: Timestamp) -> StoreFuture<'_, Vec<Swapped>> {
         Box::pin(async move {
-            let whole = |rows: &mut Rows| batch.iter().map(|swap| rows.swap_unless_cut(swap)).collect();
+            let whole = |rows: &mut Rows| batch.iter().map(|swap| rows.swap_unless_cut(swap, now)).collect();
             // Each swap is whole or undone, also in a batch that is cut.
             let half = |rows: &mut Rows| {
-                batch.iter().take(batch.len() / 2).for_each(|swap| drop(rows.swap_unless_cut(swap)));
+                batch.iter().take(batch.len() / 2).for_each(|swap| drop(rows.swap_unless_cut(swap, now)));
             };
             self.call(whole, half).await
         })
@@ -458,3 +459,6 @@ impl Backend for Table {
         Box::pin(self.call(move |rows| rows.trim(before, lines_max), |_| {}))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,11 +12,17 @@ use onceward_testbed::mysql::{Mysql as Server, SharedMysql, shared};
 use crate::{
     mysql::{Mysql, MysqlError, MysqlOptions},
     port::StoredAudit,
-    shared::backend::{Expected, Mark, NewRow, Put, StoredRow, Swap},
+    shared::backend::{Expected, Grant, Mark, NewRow, Put, StoredRow, Swap},
     step::Kind,
 };
 
 pub(super) const SECRET_CHECK: [u8; 32] = [0x5e; 32];
+
+/// The store's time of these tests, where it does not matter.
+pub(super) const NOW: Timestamp = Timestamp::from_ms(1_000);
+
+/// Judged where nobody knew of a barrier.
+pub(super) const UNJUDGED: Grant = Grant { barrier: None };
 
 /// A fresh database on the shared server.
 pub(super) struct Database {
@@ -108,8 +114,8 @@ pub(super) fn stored(number: u64) -> StoredRow {
 }
 
 pub(super) fn claim(number: u64, mark: u64) -> Swap {
-    let expected = Expected::Nothing { barrier: None, now: Timestamp::from_ms(1_000) };
-    Swap { id: id(number), expected, put: Put::Row(new_row(mark)), audit: None }
+    let (expected, put) = (Expected::Nothing, Put::Row(new_row(mark)));
+    Swap { id: id(number), expected, grant: Some(UNJUDGED), put, audit: None }
 }
 
 pub(super) fn audit(number: u64) -> StoredAudit {

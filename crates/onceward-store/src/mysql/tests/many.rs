@@ -5,10 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{
-    NOTHING,
-    kit::{Database, audit, claim, id, mark, new_row, tell},
-};
+use super::kit::{Database, NOW, UNJUDGED, audit, claim, id, mark, new_row, tell};
 use crate::{
     port::{AuditCursor, StoreError},
     shared::backend::{Backend, Expected, Put, Swap, Swapped},
@@ -17,7 +14,7 @@ use crate::{
 /// As `Shared` does: a batch that did not happen is sent again.
 async fn exchanged(store: &dyn Backend, batch: Vec<Swap>) -> Vec<Swapped> {
     for _ in 0..100 {
-        match store.exchange(batch.clone()).await {
+        match store.exchange(batch.clone().into(), NOW).await {
             Ok(answers) => return answers,
             Err(StoreError::Unavailable { .. }) => {}
             Err(error) => panic!("{error:?}"),
@@ -87,14 +84,15 @@ async fn rows_that_many_change_lose_no_change_and_take_none_twice() {
             for round in 0..ROUNDS {
                 let new = |row: u64| 1 + (round * WRITERS + writer) * ROWS + row;
                 let swaps = (0..ROWS).map(|row| {
-                    let expected = known[row as usize].map_or(NOTHING, Expected::Row);
+                    let expected = known[row as usize].map_or(Expected::Nothing, Expected::Row);
                     // Now and then it goes.
                     let put = if known[row as usize].is_some() && (round + row) % 5 == 0 {
                         Put::Nothing
                     } else {
                         Put::Row(new_row(new(row)))
                     };
-                    Swap { id: id(row), expected, put, audit: None }
+                    let grant = matches!(put, Put::Row(_)).then_some(UNJUDGED);
+                    Swap { id: id(row), expected, grant, put, audit: None }
                 });
                 let swaps: Vec<_> = swaps.collect();
                 for ((row, swap), answer) in (0..ROWS).zip(&swaps).zip(exchanged(&store, swaps.clone()).await)
@@ -125,13 +123,13 @@ async fn rows_that_many_change_lose_no_change_and_take_none_twice() {
         let (mut made, mut went) = (0, 0);
         for (_, expected, put) in changes.iter().filter(|(of, ..)| *of == row) {
             match (expected, put) {
-                (Expected::Nothing { .. }, Some(_)) => made += 1,
+                (Expected::Nothing, Some(_)) => made += 1,
                 // Many may find that a row has gone already, which is as good as to have deleted it.
                 (Expected::Row(_), None) => went += 1,
                 (Expected::Row(seen), Some(put)) => {
                     assert_eq!(followed.insert(seen.0, put.0), None, "{row}: one version was changed twice");
                 }
-                (Expected::Nothing { .. }, None) => panic!("never asked for"),
+                (Expected::Nothing, None) => panic!("never asked for"),
             }
         }
         let there = store.fetch(vec![id(row)], false).await.expect("read").remove(0).is_some();
@@ -202,8 +200,8 @@ async fn a_batch_behind_a_lock_did_not_happen() {
     use mysql_async::prelude::Queryable as _;
     conn.query_drop("START TRANSACTION").await.expect("begun");
     conn.query_drop("SELECT * FROM onceward_records FOR UPDATE").await.expect("locked");
-    let change = Swap { id: id(1), expected: Expected::Row(mark(1)), put: Put::Row(new_row(2)), audit: None };
-    let refused = store.exchange(vec![claim(2, 2), change.clone()]).await;
+    let change = Swap { id: id(1), expected: Expected::Row(mark(1)), grant: None, ..claim(2, 2) };
+    let refused = store.exchange(vec![claim(2, 2), change.clone()].into(), NOW).await;
     let Err(StoreError::Unavailable { reason, .. }) = refused else { panic!("{refused:?}") };
     assert_eq!(reason, "the rows are locked");
     conn.query_drop("ROLLBACK").await.expect("unlocked");

@@ -6,10 +6,7 @@ use mysql_async::{Conn, prelude::Queryable};
 use onceward_core::time::Timestamp;
 use onceward_testbed::{Wire, mysql::Mysql as Server};
 
-use super::{
-    NOTHING,
-    kit::{SECRET_CHECK, claim, id, own, stored, tell},
-};
+use super::kit::{NOW, SECRET_CHECK, claim, id, own, stored, tell};
 use crate::{
     mysql::{Mysql, MysqlError, MysqlOptions},
     port::StoreError,
@@ -46,7 +43,7 @@ async fn a_promoted_replica_answers_no_claim_that_its_primary_may_have_granted()
     let wire = Wire::to(primary.address()).expect("a wire");
     let options = MysqlOptions::new(format!("mysql://root@{}/onceward", wire.address()), SECRET_CHECK);
     let store = Mysql::open(&options).await.expect("opened");
-    assert_eq!(store.exchange(vec![claim(1, 1)]).await.expect("made"), [Swapped::Done]);
+    assert_eq!(store.exchange(vec![claim(1, 1)].into(), NOW).await.expect("made"), [Swapped::Done]);
     let replicated = "SELECT COUNT(*) FROM onceward.onceward_records";
     while ask(&replica_admin, replicated).await != Some(1) {
         // waits: the replica's threads run by themselves
@@ -61,18 +58,21 @@ async fn a_promoted_replica_answers_no_claim_that_its_primary_may_have_granted()
 
     // What is acknowledged now, the replica never gets.
     tell(&replica_admin, "STOP SLAVE").await;
-    assert_eq!(store.exchange(vec![claim(2, 2)]).await.expect("made"), [Swapped::Done]);
+    assert_eq!(store.exchange(vec![claim(2, 2)].into(), NOW).await.expect("made"), [Swapped::Done]);
     primary.server().kill().expect("killed");
     tell(&replica_admin, "RESET SLAVE ALL").await;
     tell(&replica_admin, "SET GLOBAL read_only = 0").await;
     wire.lead_to(replica.address());
     wire.cut();
     let lost = Swap { id: id(2), ..claim(2, 3) };
-    let mut answer = store.exchange(vec![lost.clone()]).await;
+    let mut answer = store.exchange(vec![lost.clone()].into(), NOW).await;
     while matches!(answer, Err(StoreError::Unknown { .. } | StoreError::Unavailable { .. })) {
-        answer = store.exchange(vec![lost.clone()]).await;
+        answer = store.exchange(vec![lost.clone()].into(), NOW).await;
     }
     assert_eq!(answer.expect("answered"), [Swapped::History { barrier: Timestamp::from_ms(1_000) }]);
-    let kept = Swap { expected: NOTHING, ..claim(1, 4) };
-    assert_eq!(store.exchange(vec![kept]).await.expect("answered"), [Swapped::Found(Some(stored(1)))]);
+    let kept = claim(1, 4);
+    assert_eq!(
+        store.exchange(vec![kept].into(), NOW).await.expect("answered"),
+        [Swapped::Found(Some(stored(1)))]
+    );
 }

@@ -164,19 +164,21 @@ END
 $$;
 
 -- Applies a batch of swaps, each array sorted by id: `i_` puts a row where none is, `u_` one for another, `d_` takes one away, `k_` looks
--- only, and `a_` are the audit lines of those that apply.
+-- only, and `a_` are the audit lines of those that apply. `i_barrier` and `u_barrier` are what grants were judged by, null for no barrier;
+-- the highest number where a swap is none. `grants` says whether any is.
 --
--- The first row has no id: it says which swaps applied (null: all) and, where rows were to be put, what `look_back` found. Where not all applied, a row for each swap
--- follows, with what is there now; head and outcome only where it is not what the swap puts.
+-- The first row has no id: it says which swaps applied (null: all) and, where there are grants, what `look_back` found. Where not all
+-- applied, a row for each swap follows, with what is there now; head and outcome only where it is not what the swap puts.
 --
 -- Each statement takes a new snapshot, so a row that another transaction put in the way is read after it committed. Locks are always taken in one
 -- order (audit, books, inserts by id, then updates and deletes by id), and nobody who holds one of the last kind waits for one of an
 -- earlier, so exchanges do not deadlock.
 CREATE FUNCTION {schema}.exchange(
-    now_ms bigint, promotion_loses boolean, seen_timeline bigint, seen_lsn bigint,
+    now_ms bigint, grants boolean, promotion_loses boolean, seen_timeline bigint, seen_lsn bigint,
     i_id bytea[], i_barrier bigint[], i_mark bytea[], i_kind smallint[], i_due bigint[], i_key bytea[], i_actor bytea[],
     i_head bytea[], i_outcome bytea[],
-    u_id bytea[], u_expected bytea[], u_mark bytea[], u_kind smallint[], u_due bigint[], u_head bytea[], u_outcome bytea[],
+    u_id bytea[], u_expected bytea[], u_barrier bigint[], u_mark bytea[], u_kind smallint[], u_due bigint[],
+    u_head bytea[], u_outcome bytea[],
     d_id bytea[], d_expected bytea[],
     k_id bytea[], k_expected bytea[],
     a_id bytea[], a_at bigint[], a_key bytea[], a_json text[]
@@ -208,10 +210,12 @@ BEGIN
     IF cardinality(a_id) > 0 THEN
         PERFORM pg_advisory_xact_lock_shared({schema}.audit_lock());
     END IF;
-    IF cardinality(i_id) > 0 THEN
+    IF grants THEN
         SELECT l.barrier, l.timeline, l.lsn, l.broke
         INTO STRICT look_barrier, look_timeline, look_lsn, look_broke
         FROM {schema}.look_back(now_ms, promotion_loses, seen_timeline, seen_lsn) AS l;
+    END IF;
+    IF cardinality(i_id) > 0 THEN
         WITH made AS (
             INSERT INTO {schema}.records AS r (id, mark, kind, due_ms, key, actor, head, outcome)
             SELECT s.id, s.mark, s.kind, s.due_ms, s.key, s.actor, s.head, s.outcome
@@ -235,11 +239,11 @@ BEGIN
             UPDATE {schema}.records AS r
             SET mark = s.mark, kind = s.kind, due_ms = s.due_ms, head = s.head, outcome = s.outcome
             FROM (
-                SELECT * FROM unnest(u_id, u_expected, u_mark, u_kind, u_due, u_head, u_outcome)
-                    AS u (id, expected, mark, kind, due_ms, head, outcome)
+                SELECT * FROM unnest(u_id, u_expected, u_barrier, u_mark, u_kind, u_due, u_head, u_outcome)
+                    AS u (id, expected, barrier_ms, mark, kind, due_ms, head, outcome)
                 LIMIT cardinality(u_id)
             ) AS s
-            WHERE r.id = s.id AND r.mark = s.expected
+            WHERE r.id = s.id AND r.mark = s.expected AND (look_barrier IS NULL OR s.barrier_ms >= look_barrier)
             RETURNING r.id
         )
         SELECT array_agg(moved.id) INTO part FROM moved;

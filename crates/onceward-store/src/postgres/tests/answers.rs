@@ -38,7 +38,7 @@ async fn contest(stores: Vec<Arc<Postgres>>) -> HashMap<u64, Vec<u64>> {
                 let claim = |key| swap(key, NOTHING, Put::Row(row(claimant * 1_000_000 + key)));
                 let batch: Vec<_> = keys.clone().map(claim).collect();
                 let swapped = loop {
-                    match timeout(PATIENCE, store.exchange(batch.clone())).await {
+                    match timeout(PATIENCE, store.exchange(batch.clone().into(), now())).await {
                         Ok(Ok(swapped)) => break swapped,
                         Ok(Err(StoreError::Full { limit })) => panic!("{limit}"),
                         // waits: the server is away for a while, in real time
@@ -178,7 +178,7 @@ async fn a_commit_that_no_standby_has_is_no_success() {
                 "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
             wait_until("a commit that waits", || server.execute(cancel).is_ok_and(|count| count != "0"))
         });
-        let answer = store.exchange(vec![swap(2, NOTHING, Put::Row(row(2)))]).await;
+        let answer = store.exchange(vec![swap(2, NOTHING, Put::Row(row(2)))].into(), now()).await;
         cancelled.await.expect("no panic").expect("cancelled");
         assert!(matches!(answer, Err(StoreError::Unknown { .. })), "{answer:?}");
     }

@@ -37,7 +37,7 @@ impl Fight {
             tasks.spawn(async move {
                 start.wait().await;
                 let (of, swaps): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-                let swapped = store.exchange(swaps).await.expect("no deadlock, no failure");
+                let swapped = store.exchange(swaps.into(), now()).await.expect("no deadlock, no failure");
                 of.into_iter().zip(swapped).collect::<Answers>()
             });
         }

@@ -44,7 +44,7 @@ async fn a_claim_that_a_promotion_lost_is_not_granted_again() {
 
     let again = vec![swap(1, NOTHING, Put::Row(row(11))), swap(2, NOTHING, Put::Row(row(12)))];
     let swapped = loop {
-        match store.exchange(again.clone()).await {
+        match store.exchange(again.clone().into(), now()).await {
             Ok(swapped) => break swapped,
             Err(StoreError::Unavailable { .. } | StoreError::Unknown { .. }) => {
                 tokio::task::yield_now().await
@@ -56,8 +56,8 @@ async fn a_claim_that_a_promotion_lost_is_not_granted_again() {
     // Who knows the barrier is served; who judged by an older one is not.
     let barrier = Some(Timestamp::from_ms(NOW_MS));
     assert_eq!(store.barrier(Timestamp::from_ms(NOW_MS + 9)).await.expect("looked"), barrier);
-    let judged = Expected::Nothing { barrier, now: Timestamp::from_ms(NOW_MS + 9) };
-    let batch = vec![swap(3, judged, Put::Row(row(3))), swap(4, NOTHING, Put::Row(row(4)))];
+    let judged = Swap { grant: Some(Grant { barrier }), ..swap(3, NOTHING, Put::Row(row(3))) };
+    let batch = vec![judged, swap(4, NOTHING, Put::Row(row(4)))];
     assert_eq!(exchanged(&store, batch).await, [Swapped::Done, RAISED]);
 }
 
@@ -95,13 +95,13 @@ async fn a_primary_that_was_superseded_grants_nothing_to_who_knows_its_successor
     wire.cut();
     // The claim is judged by no barrier, so a server that has not been looked at for long refuses it, once it has been reached.
     let claim = || vec![swap(1, NOTHING, Put::Row(row(1)))];
-    while store.exchange(claim()).await.ok().is_none_or(|swapped| swapped != [RAISED]) {
+    while store.exchange(claim().into(), now()).await.ok().is_none_or(|swapped| swapped != [RAISED]) {
         tokio::task::yield_now().await;
     }
     wire.lead_to(primary.address());
     wire.cut();
     loop {
-        match store.exchange(claim()).await {
+        match store.exchange(claim().into(), now()).await {
             Err(StoreError::Unavailable { source: Some(source), .. })
                 if source.to_string().contains("superseded") =>
             {
@@ -180,4 +180,28 @@ async fn a_replica_is_refused_at_first_and_when_it_becomes_one() {
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     wire.lead_to(primary.address());
     put_at_last(&store, 2).await;
+}
+
+/// What was known may be what was lost, too: a row may be back as it was before others were granted on it.
+// covers: T5, L5
+#[tokio::test]
+async fn a_row_is_granted_anew_by_who_knows_of_the_loss_only() {
+    let (_place, store) = fresh().await;
+    for number in 1..=3 {
+        put(&store, number, number).await;
+    }
+    let Seen { timeline, .. } = store.seen();
+    store.note(Seen { timeline, lsn: i64::MAX }, true);
+    let moved = |of, seen, by| Swap { grant: None, ..swap(of, Expected::Row(mark(seen)), Put::Row(row(by))) };
+    let granted = |of, seen, by, barrier| Swap { grant: Some(Grant { barrier }), ..moved(of, seen, by) };
+    // What grants nothing goes by its row, and settles nothing.
+    assert_eq!(exchanged(&store, vec![moved(1, 1, 11)]).await, [Swapped::Done]);
+    let batch = vec![granted(2, 2, 12, None), moved(3, 3, 13), granted(1, 1, 21, None)];
+    assert_eq!(exchanged(&store, batch).await, [RAISED, Swapped::Done, Swapped::Found(Some(kept(11)))]);
+    assert_eq!(fetched(&store, 2).await, Some(kept(2)));
+    let barrier = Some(now());
+    assert_eq!(exchanged(&store, vec![granted(2, 2, 12, barrier)]).await, [Swapped::Done]);
+    // A copy of what was granted finds itself, whatever it was judged by.
+    assert_eq!(exchanged(&store, vec![granted(2, 2, 12, None)]).await, [Swapped::Done]);
+    assert_eq!(fetched(&store, 2).await, Some(kept(12)));
 }

@@ -155,7 +155,7 @@ async fn a_server_without_a_free_connection_costs_no_more_than_a_refusal() {
     );
     place.execute(&end).expect("ended");
     let refused = loop {
-        match store.exchange(vec![swap(2, NOTHING, Put::Row(row(2)))]).await {
+        match store.exchange(vec![swap(2, NOTHING, Put::Row(row(2)))].into(), now()).await {
             // On a connection whose end has not come through yet.
             Err(crate::StoreError::Unknown { .. }) => {}
             other => break other.expect_err("no connection"),

@@ -1,9 +1,11 @@
 -- Swaps rows of one or more partitions, each swap by itself.
 --
 -- KEYS: births and states of each partition; each swap's row; where a swap writes an audit line, books and log of each partition.
--- ARGV: …, partitions, swaps; seven fields a swap: partition, expected mark, barrier, what to put, row, state, audit line.
--- Returns what became of each swap: 1 done; the row that was found, 0 where none was; {barrier} where it was judged by an earlier
--- one, or by -1, for no new rows; 2 where the partition is not marked with this reign; 3 where the row is gone although it was never taken out.
+-- ARGV: …, partitions, swaps; seven fields a swap: partition, expected mark, barrier (empty for no grant), what to put, row, state,
+-- audit line.
+-- Returns what became of each swap: 1 done; the row that was found, 0 where none was; {barrier} where a grant was judged by an
+-- earlier one, or by -1, where nothing is promised; 2 where the partition is not marked with this reign; 3 where the row is gone although
+-- it was never taken out.
 --
 -- What the server refuses (no memory, too few replicas, a read-only replica) it refuses at the first write, so nothing is half done.
 
@@ -34,13 +36,18 @@ local function same(row, other)
   return string.sub(row, 1, 16) == string.sub(other, 1, 16)
 end
 
+-- Whether a grant was judged by an earlier barrier than the one in force.
+local function outdated(judged, barrier)
+  return judged ~= '' and tonumber(barrier) > tonumber(judged)
+end
+
 -- Makes a row where there is none. The births say whether there is one, so that the usual case is one look and three writes.
 local function make(partition, key, judged, row, state)
   local births, states = KEYS[partition * 2 - 1], KEYS[partition * 2]
   local member = string.sub(key, -32) .. string.sub(row, 17, 32)
   local known = redis.call('ZMSCORE', births, marker, member)
   if not known[1] then return 2 end
-  if known[2] or tonumber(known[1]) > tonumber(judged) then
+  if known[2] or outdated(judged, known[1]) then
     local found = redis.call('GET', key)
     if found then return same(found, row) and 1 or found end
     return known[2] and 3 or { known[1] }
@@ -56,7 +63,7 @@ local function make(partition, key, judged, row, state)
 end
 
 -- Replaces, deletes or keeps what is there.
-local function change(partition, key, expected, put, row, state)
+local function change(partition, key, expected, judged, put, row, state)
   local births, states = KEYS[partition * 2 - 1], KEYS[partition * 2]
   local before = redis.call('GETRANGE', key, 0, 31)
   local mark = string.sub(before, 1, 16)
@@ -64,6 +71,11 @@ local function change(partition, key, expected, put, row, state)
     if put == 'row' and same(before, row) then return 1 end
     if mark == '' then return put == 'none' and 1 or 0 end
     return redis.call('GET', key)
+  end
+  if judged ~= '' then
+    local barrier = redis.call('ZSCORE', births, marker)
+    if not barrier then return 2 end
+    if outdated(judged, barrier) then return { barrier } end
   end
   local member = string.sub(key, -32) .. string.sub(before, 17, 32)
   if put == 'row' then
@@ -88,7 +100,7 @@ local function swap(number)
   if expected == '' and put == 'row' then
     became = make(partition, key, judged, row, state)
   else
-    became = change(partition, key, expected, put, row, state)
+    became = change(partition, key, expected, judged, put, row, state)
   end
   if became == 1 and line ~= '' then append(partition, line) end
   return became

@@ -13,26 +13,25 @@ fn outcome_row(number: u64, version: u64) -> NewRow {
 async fn a_swap_applies_where_it_finds_what_it_expects() {
     let place = place();
     let database = open_at(&place).await;
-    let nothing = || Expected::Nothing { barrier: None, now: NOW };
     let (old, new) = (row(0, 1, 5), outcome_row(0, 2));
     let (there, put) = (Some(stored(&old)), Some(stored(&new)));
     let rows = [
-        (None, nothing(), Put::Keep, Done, None),
-        (None, nothing(), Put::Nothing, Done, None),
-        (None, nothing(), Put::Row(new.clone()), Done, put.clone()),
+        (None, Expected::Nothing, Put::Keep, Done, None),
+        (None, Expected::Nothing, Put::Nothing, Done, None),
+        (None, Expected::Nothing, Put::Row(new.clone()), Done, put.clone()),
         (None, Expected::Row(mark(1)), Put::Keep, Found(None), None),
         (None, Expected::Row(mark(1)), Put::Nothing, Done, None),
         (None, Expected::Row(mark(1)), Put::Row(new.clone()), Found(None), None),
-        (Some(&old), nothing(), Put::Keep, Found(there.clone()), there.clone()),
-        (Some(&old), nothing(), Put::Nothing, Found(there.clone()), there.clone()),
-        (Some(&old), nothing(), Put::Row(new.clone()), Found(there.clone()), there.clone()),
+        (Some(&old), Expected::Nothing, Put::Keep, Found(there.clone()), there.clone()),
+        (Some(&old), Expected::Nothing, Put::Nothing, Found(there.clone()), there.clone()),
+        (Some(&old), Expected::Nothing, Put::Row(new.clone()), Found(there.clone()), there.clone()),
         (Some(&old), Expected::Row(mark(1)), Put::Keep, Done, there.clone()),
         (Some(&old), Expected::Row(mark(1)), Put::Nothing, Done, None),
         (Some(&old), Expected::Row(mark(1)), Put::Row(new.clone()), Done, put.clone()),
         (Some(&old), Expected::Row(mark(9)), Put::Keep, Found(there.clone()), there.clone()),
         (Some(&old), Expected::Row(mark(9)), Put::Nothing, Found(there.clone()), there.clone()),
         (Some(&old), Expected::Row(mark(9)), Put::Row(new.clone()), Found(there.clone()), there.clone()),
-        (Some(&new), nothing(), Put::Row(new.clone()), Done, put.clone()),
+        (Some(&new), Expected::Nothing, Put::Row(new.clone()), Done, put.clone()),
         (Some(&new), Expected::Row(mark(1)), Put::Row(new.clone()), Done, put.clone()),
     ];
     for (number, (state, expected, put, answer, left)) in (1..).zip(rows) {
@@ -40,7 +39,8 @@ async fn a_swap_applies_where_it_finds_what_it_expects() {
             let made = Swap { id: id(number), put: Put::Row(state.clone()), ..claim(number, 0) };
             assert_eq!(exchanged(&database, made).await, Done);
         }
-        let swap = Swap { id: id(number), expected, put, audit: None };
+        let grant = matches!(put, Put::Row(_)).then_some(Grant { barrier: None });
+        let swap = Swap { id: id(number), expected, grant, put, audit: None };
         assert_eq!(exchanged(&database, swap.clone()).await, answer, "{number}");
         assert_eq!(fetched(&database, number).await, left, "{number}");
         // The same once more, as after a lost answer, says the same.
@@ -58,7 +58,7 @@ async fn a_swap_that_does_not_apply_keeps_none_of_its_batch_from_it() {
         assert_eq!(exchanged(&database, claim(number, 1)).await, Done);
     }
     let swapped =
-        database.exchange((0..300).map(|number| claim(number, 2)).collect()).await.expect("answers");
+        database.exchange((0..300).map(|number| claim(number, 2)).collect(), NOW).await.expect("answers");
     let expected = (0..300).map(|number| match number % 3 {
         0 => Found(Some(stored(&row(number, 1, 0)))),
         _ => Done,
@@ -82,7 +82,7 @@ async fn one_of_many_simultaneous_claims_wins_each_key() {
             let mut won = Vec::new();
             for chunk in numbers.chunks(50) {
                 let batch = chunk.iter().map(|number| claim(*number, 1_000 + contender)).collect();
-                let swapped = database.exchange(batch).await.expect("answers");
+                let swapped = database.exchange(batch, NOW).await.expect("answers");
                 won.extend(
                     chunk
                         .iter()

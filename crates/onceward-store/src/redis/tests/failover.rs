@@ -103,7 +103,7 @@ async fn a_cluster_goes_on_after_a_master_is_lost() {
     let (count, mixed) = (others.len(), claim((150..).find(|number| of_lost(*number)).expect("one"), 1));
     let mut batch = others;
     batch.push(mixed);
-    let mut swapped = database.exchange(batch).await.expect("answers");
+    let mut swapped = database.exchange(batch.into(), NOW).await.expect("answers");
     let of_the_lost = swapped.pop().expect("an answer");
     assert!(matches!(of_the_lost, Swapped::Unavailable { .. } | Swapped::Unknown { .. }), "{of_the_lost:?}");
     assert_eq!(swapped, vec![Swapped::Done; count]);

@@ -144,3 +144,25 @@ async fn an_evicted_record_is_not_granted_again() {
     }
     assert_eq!(fetched(&database, 300).await, Some(stored(&row(300, 1, 0))));
 }
+
+/// What was known may be what was lost, too: a row may be back as it was before others were granted on it.
+// covers: T5, L5
+#[tokio::test]
+async fn a_row_is_granted_anew_by_who_knows_of_the_loss_only() {
+    let mut server = server(Keeping::EverySecond);
+    let database = open(&server.url()).await;
+    for number in 1..=2 {
+        assert_eq!(exchanged(&database, claim(number, 1)).await, Swapped::Done);
+    }
+    server.restart().expect("restarted");
+    let granted = |number, barrier| Swap { expected: Expected::Row(mark(1)), ..claim_by(number, 2, barrier) };
+    // What grants nothing goes by its row, and settles nothing.
+    let moved = Swap { grant: None, ..granted(1, None) };
+    assert_eq!(persistently(&database, moved).await, Swapped::Done);
+    assert_eq!(persistently(&database, granted(2, None)).await, Swapped::History { barrier: NOW });
+    assert_eq!(fetched(&database, 2).await, Some(stored(&row(2, 1, 0))));
+    assert_eq!(exchanged(&database, granted(2, Some(NOW))).await, Swapped::Done);
+    // A copy of what was granted finds itself, whatever it was judged by.
+    assert_eq!(exchanged(&database, granted(2, None)).await, Swapped::Done);
+    assert_eq!(fetched(&database, 2).await, Some(stored(&row(2, 2, 0))));
+}

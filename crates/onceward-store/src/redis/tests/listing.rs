@@ -10,7 +10,13 @@ use crate::{
 async fn turned(database: &Database, number: u64, kind: Kind, due_ms: Option<u64>) {
     let due_at = due_ms.map(Timestamp::from_ms);
     let row = NewRow { kind, due_at, ..row(number, 2, 0) };
-    let swap = Swap { id: id(number), expected: Expected::Row(mark(1)), put: Put::Row(row), audit: None };
+    let swap = Swap {
+        id: id(number),
+        expected: Expected::Row(mark(1)),
+        grant: None,
+        put: Put::Row(row),
+        audit: None,
+    };
     assert_eq!(exchanged(database, swap).await, Swapped::Done);
 }
 
@@ -34,7 +40,7 @@ async fn a_listing_neither_skips_nor_repeats_what_changes_meanwhile() {
     let database = open_at(&place).await;
     for first in (0..600).step_by(100) {
         let batch = (first..first + 100).map(|number| claim(number, 1)).collect();
-        assert_eq!(database.exchange(batch).await.expect("answers"), vec![Swapped::Done; 100]);
+        assert_eq!(database.exchange(batch, NOW).await.expect("answers"), vec![Swapped::Done; 100]);
     }
     let (mut ids, mut after, mut newer) = (Vec::new(), None, 1_000);
     loop {
@@ -93,7 +99,7 @@ async fn what_is_due_is_found_in_the_order_of_its_time() {
     let place = place();
     let database = open_at(&place).await;
     let batch = (0..8).map(|number| claim(number, 1)).collect();
-    assert_eq!(database.exchange(batch).await.expect("answers"), vec![Swapped::Done; 8]);
+    assert_eq!(database.exchange(batch, NOW).await.expect("answers"), vec![Swapped::Done; 8]);
     for (number, kind, due_ms) in [
         (0, Kind::Done, Some(300)),
         (1, Kind::Tombstone, Some(100)),

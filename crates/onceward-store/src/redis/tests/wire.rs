@@ -16,13 +16,13 @@ async fn swaps_whose_answers_are_lost_are_made_once() {
         wire.swallow();
         let numbers = (round * 20..round * 20 + 20).collect::<Vec<_>>();
         let batch = numbers.iter().map(|number| claim(*number, 1)).collect::<Vec<_>>();
-        for lost in database.exchange(batch.clone()).await.expect("answers") {
+        for lost in database.exchange(batch.clone().into(), NOW).await.expect("answers") {
             assert!(matches!(lost, Swapped::Unknown { .. }), "{lost:?}");
         }
-        assert_eq!(database.exchange(batch).await.expect("answers"), vec![Swapped::Done; 20]);
+        assert_eq!(database.exchange(batch.into(), NOW).await.expect("answers"), vec![Swapped::Done; 20]);
         let others = numbers.iter().map(|number| claim(*number, 2)).collect();
         let found = numbers.iter().map(|number| Swapped::Found(Some(stored(&row(*number, 1, 0)))));
-        assert_eq!(database.exchange(others).await.expect("answers"), found.collect::<Vec<_>>());
+        assert_eq!(database.exchange(others, NOW).await.expect("answers"), found.collect::<Vec<_>>());
     }
     assert_eq!(database.survey().await.expect("a survey").rows, [0, 60, 0, 0, 0]);
 }
@@ -54,8 +54,8 @@ async fn a_server_behind_a_balancer_is_known_by_its_history() {
     wire.lead_to(third.address());
     wire.cut();
     let later = Timestamp::from_ms(NOW.as_ms() + 1);
-    let swap = Swap { expected: Expected::Nothing { barrier: Some(NOW), now: later }, ..claim(1, 3) };
-    assert_eq!(persistently(&database, swap).await, Swapped::History { barrier: later });
+    let swap = claim_by(1, 3, Some(NOW));
+    assert_eq!(persistently_at(&database, swap, later).await, Swapped::History { barrier: later });
 }
 
 /// With the authority's certificate the server is entered, without it not.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use onceward_core::record::Decision;
-use onceward_store::{Claim, Clock, Cut, Reply, Settle, Store, StoreError, Table, Undated};
+use onceward_store::{Claim, Clock, Cut, Fault, Faults, Reply, Settle, Store, StoreError, Table, Undated};
 
 use super::kit::{again, granted_to, open};
 use crate::kit::{self, answer, claim, completed, decision, granted, id};
@@ -70,6 +70,35 @@ async fn a_released_key_that_ran_since_is_not_run_again_after_a_fail_over() {
     let third = granted(&here, 3).await;
     assert_eq!(decision(here.settle(id(3), third, Settle::Release).await), Decision::Settled);
     granted_to(&there, dated(3, 2)).await;
+}
+
+/// The server failed over while an operation was repeated: what was claimed since its first try may be lost, and lies behind the barrier.
+// covers: T5
+#[tokio::test(start_paused = true)]
+async fn the_barrier_is_raised_to_the_present_of_the_try_that_finds_the_loss() {
+    for asks_health in [false, true] {
+        let (table, clock) = (Table::default(), kit::clock());
+        let store = open(&table, &clock, 1).await;
+        let (replica, before) = (table.replica(), table.calls());
+        let issued_at = clock.now().after(Duration::from_millis(500));
+        table.fail(Faults::scripted([Fault::Refused]));
+        let fail_over = async {
+            while table.calls() == before {
+                tokio::task::yield_now().await;
+            }
+            clock.advance(Duration::from_secs(1));
+            table.fail_over(replica);
+            clock.now()
+        };
+        if asks_health {
+            let (health, barrier) = tokio::join!(store.health(), fail_over);
+            assert_eq!(health.expect("the store answers").history_barrier, Some(barrier));
+        } else {
+            let dated = Claim { issued_at: Some(issued_at), ..claim(1) };
+            let (told, barrier) = tokio::join!(store.claim(dated), fail_over);
+            assert_eq!(told.expect("the store answers"), Reply::HistoryLost { barrier });
+        }
+    }
 }
 
 /// The holder of a claim that was lost has an answer, and nobody may take it for the record's.

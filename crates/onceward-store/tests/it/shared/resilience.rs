@@ -1,8 +1,18 @@
 //! A database that stalls, is away, and comes back; on tokio's paused clock.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
-use onceward_store::{BreakerState, Fault, Faults, Link, Shared, Store, StoreError, Table};
+use onceward_core::time::Timestamp;
+use onceward_store::{
+    BreakerState, Clock, Cut, Fault, Faults, Link, ManualClock, Settle, Shared, Store, StoreError, Table,
+    TableOptions,
+};
 use tokio::time::Instant;
 
 use super::kit::{now, open};
@@ -96,4 +106,82 @@ async fn audit_lines_whose_answer_was_lost_are_not_sent_again() {
     store.append(vec![line.clone()]).await.expect("appended");
     let lines = store.read(AuditCursor(0), None, 10).await.expect("read");
     assert_eq!(lines.into_iter().map(|(_, line)| line).collect::<Vec<_>>(), [line.clone(), line]);
+}
+
+/// Where every part that was asked is away, the database is: the breaker keeps askers from it.
+// covers: S2
+#[tokio::test(start_paused = true)]
+async fn an_exchange_of_failures_only_counts_against_the_database() {
+    for (cut, calls) in [(Cut::Away, 5), (Cut::Mute, 5)] {
+        let (table, clock) = (Table::default(), kit::clock());
+        let store = open(&table, &clock, 1).await;
+        let link = link(&store).await;
+        let before = table.calls();
+        table.cut(kit::id(1), Some(cut));
+        for _ in 0..2 {
+            store.claim(claim(1)).await.expect_err("cut off");
+        }
+        assert_eq!((link.breaker(), link.breaker_openings()), (BreakerState::Open, 1), "{cut:?}");
+        assert_eq!(table.calls() - before, calls, "{cut:?}");
+    }
+}
+
+/// Panics as often as it is told to, and else says the time.
+#[derive(Debug)]
+struct Unsound {
+    clock: Arc<ManualClock>,
+    /// Readings until the next panic; none where it is negative.
+    readings: AtomicI64,
+}
+
+impl Clock for Unsound {
+    fn now(&self) -> Timestamp {
+        assert_ne!(self.readings.fetch_sub(1, Ordering::SeqCst), 0, "an unsound clock");
+        self.clock.now()
+    }
+}
+
+async fn open_unsound(table: &Table, clock: &Arc<ManualClock>) -> (Shared, Arc<Unsound>) {
+    let unsound = Arc::new(Unsound { clock: Arc::clone(clock), readings: AtomicI64::new(-1) });
+    let options = TableOptions { clock: Some(Arc::<Unsound>::clone(&unsound)), seed: 1 };
+    (table.open(options).await.expect("the table answers"), unsound)
+}
+
+/// A panic while rows are exchanged is a lost answer to who is in the batch, and the end of nothing.
+// covers: L11
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_an_exchange_costs_its_batch_and_no_more() {
+    let (table, clock) = (Table::default(), kit::clock());
+    let (store, unsound) = open_unsound(&table, &clock).await;
+    // More often than there are tasks that exchange rows.
+    for _ in 0..5 {
+        // The claim is decided at the first reading and sent at the second.
+        unsound.readings.store(1, Ordering::SeqCst);
+        let lost = tokio::time::timeout(Duration::from_secs(60), store.claim(claim(1))).await;
+        assert!(matches!(lost, Ok(Err(StoreError::Unknown { .. }))), "{lost:?}");
+    }
+    granted(&store, 1).await;
+    assert_eq!(link(&store).await.queued(), 0);
+}
+
+/// A panic in a task that a store keeps beside its operations is not the task's end.
+// covers: W1
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_an_end_is_waited_for_is_not_the_end_of_the_watch() {
+    let (table, clock) = (Table::default(), kit::clock());
+    let here = open(&table, &clock, 2).await;
+    let (there, unsound) = open_unsound(&table, &clock).await;
+    let holder = granted(&here, 1).await;
+    unsound.readings.store(0, Ordering::SeqCst);
+    let end = async {
+        while unsound.readings.load(Ordering::SeqCst) >= 0 {
+            // waits: for the watch's next look, on a paused clock
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        here.settle(kit::id(1), holder, Settle::Release).await.expect("the store answers");
+    };
+    let heard =
+        async { tokio::time::timeout(Duration::from_secs(60), there.changed_elsewhere(kit::id(1))).await };
+    let (heard, ()) = tokio::join!(heard, end);
+    assert!(heard.is_ok(), "nobody looks any more");
 }
