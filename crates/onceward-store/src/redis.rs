@@ -299,9 +299,12 @@ impl Database {
             for (rows, count) in rows.iter_mut().zip(counts) {
                 *rows += number(count).ok_or(UNREADABLE)?;
             }
+            let beat = number(beat).unwrap_or(0);
             let mut beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(seen) = group.first().and_then(|head| beats.get_mut(head.index())) {
-                *seen = number(beat).unwrap_or(0).max(*seen);
+            for partition in group {
+                if let Some(seen) = beats.get_mut(partition.index()) {
+                    *seen = beat.max(*seen);
+                }
             }
         }
         let standings = self.calls.links.all().into_iter().map(|server| server.standing());
