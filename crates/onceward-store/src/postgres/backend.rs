@@ -56,7 +56,7 @@ struct Statements {
 
 impl Postgres {
     /// Begins to keep connections, within a tokio runtime.
-    pub(super) fn new(door: &Arc<Door>, promotion: Promotion) -> Self {
+    pub(super) fn new(door: &Arc<Door>) -> Self {
         let mut keepers = JoinSet::new();
         let mut channel = || {
             let (channel, keeper) = Channel::new(Arc::clone(door));
@@ -71,7 +71,7 @@ impl Postgres {
             writers,
             reader,
             statements: Statements { schema, exchange, fetch },
-            promotion_loses: promotion == Promotion::MayLose,
+            promotion_loses: door.promotion == Promotion::MayLose,
             seen: Mutex::default(),
             _keepers: keepers,
         }
