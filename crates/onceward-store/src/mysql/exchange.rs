@@ -70,18 +70,12 @@ impl Mysql {
         for _ in 0..SETTLINGS_MAX {
             let batch = Batch::of(swaps, barrier);
             let script = batch.script(self);
-            let mut lent = self.exchanging.lend().await?;
-            match lent.say(&script).await {
-                Ok(mut said) => {
-                    lent.give_back();
-                    return batch.answers(&mut said);
-                }
-                Err(broken) if broken.is_guard() => {
-                    // The transaction is taken back, or its connection closed.
-                    drop(lent.take_back(broken, &script).await);
+            match self.exchanging.say(script).await {
+                Ok(mut said) => return batch.answers(&mut said),
+                Err(failed) if failed.by_guard => {
                     barrier = self.books.settle(&self.asking, batch.now()).await?.barrier;
                 }
-                Err(broken) => return Err(lent.take_back(broken, &script).await),
+                Err(failed) => return Err(failed.error),
             }
         }
         Err(StoreError::Unavailable { reason: "the server's history does not stand still", source: None })
