@@ -2,7 +2,7 @@
 
 use onceward_core::{actor::LookupId, time::Timestamp};
 
-use super::{Mysql, lookup_id, mark, script::Script};
+use super::{Mysql, exchange::TOUCHED, lookup_id, mark, script::Script};
 use crate::{
     port::{EntryFilter, PageCursor, StoreError},
     shared::backend::{Listed, Mark, StoredRow},
@@ -26,10 +26,22 @@ impl Mysql {
         }
         let outcome = if with_outcomes { "outcome" } else { "NULL" };
         let mut script = Script::default();
+        if with_outcomes {
+            script.say("START TRANSACTION");
+        }
         self.books.guard(&mut script, None);
+        // Answers are given from whole rows; heads only say when to ask again.
+        if with_outcomes {
+            script.begin(&self.tables.fill("UPDATE {records} FORCE INDEX (PRIMARY) SET came_from = "));
+            script.add(TOUCHED).add(" WHERE NOT @@GLOBAL.log_bin AND id IN ");
+            script.list(ids.iter().map(|id| id.as_bytes().as_slice()));
+        }
         let read = script.begin("SELECT id, mark, head, ");
         script.add(outcome).add(&self.tables.fill(" FROM {records} FORCE INDEX (PRIMARY) WHERE id IN "));
         script.list(ids.iter().map(|id| id.as_bytes().as_slice()));
+        if with_outcomes {
+            script.say("COMMIT");
+        }
         let mut said = self.asking.read(script).await?;
         let rows: Vec<Found> = said.rows(read)?;
         let rows = rows.into_iter().map(|(id, mark, head, outcome)| stored(&id, &mark, head, outcome));
