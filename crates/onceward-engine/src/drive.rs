@@ -206,6 +206,7 @@ impl Drive {
             label: self.label.clone(),
             issued_at: self.call.key.issued_at(),
             undated: self.call.undated,
+            request: self.sealed_request()?,
         };
         // The holder's own deadline starts before the claim is sent (L12).
         let usable = usable(self.call.policy.lease);
@@ -226,6 +227,18 @@ impl Drive {
             Err(StoreError::Unavailable { .. }) => Err(store_unavailable(Effect::None)),
             Err(StoreError::Unknown { .. }) => {
                 self.disown(claim);
+                Err(store_unavailable(Effect::None))
+            }
+        }
+    }
+
+    fn sealed_request(&self) -> Result<Option<Sealed>, Refusal> {
+        let Some(request) = &self.call.request else { return Ok(None) };
+        let engine = &self.engine.0;
+        match engine.sealer.seal_request(&self.seal_context(), request, &*engine.entropy) {
+            Ok(sealed) => Ok(Some(sealed)),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "request not sealed");
                 Err(store_unavailable(Effect::None))
             }
         }
