@@ -16,6 +16,18 @@ use crate::{
 /// Most bytes of an answer that is read. A page of orders is far below; parsing costs memory in proportion.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Most elements of a page that is parsed. Parsing (HTML, 13.2.6) looks through all open elements at each tag, so its time may grow with
+/// their square.
+const ELEMENTS_MAX: usize = 10_000;
+
+/// Most formatting elements that a page may leave open: each is opened anew in every paragraph that follows, so memory may grow with the
+/// product of both (HTML, 13.2.4.3).
+const FORMATTING_OPEN_MAX: usize = 100;
+
+/// The elements that are opened anew.
+const FORMATTING: [&str; 14] =
+    ["a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"];
+
 /// What a site answered to a look, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
@@ -144,6 +156,9 @@ fn parsed(text: &str, kind: Kind) -> Result<Document, String> {
             if !text.to_ascii_lowercase().contains("</html") {
                 return Err("the page has no end".into());
             }
+            if !is_parsed_in_bounds(text) {
+                return Err("the page has too many elements".into());
+            }
             let html = Html::parse_document(text);
             let password = Selector::parse("input[type=password i]");
             if password.is_ok_and(|password| html.select(&password).next().is_some()) {
@@ -153,4 +168,24 @@ fn parsed(text: &str, kind: Kind) -> Result<Document, String> {
         }
         Kind::Text => Ok(Document::Text(text.to_owned())),
     }
+}
+
+/// Whether a page can be parsed without harm, whoever wrote it.
+fn is_parsed_in_bounds(text: &str) -> bool {
+    let (mut elements, mut open) = (0_usize, 0_usize);
+    for tag in text.split('<').skip(1) {
+        let (is_end, tag) = tag.strip_prefix('/').map_or((false, tag), |tag| (true, tag));
+        let name = tag.split(|character: char| !character.is_ascii_alphanumeric()).next().unwrap_or_default();
+        let is_formatting = FORMATTING.iter().any(|own| own.eq_ignore_ascii_case(name));
+        match (is_end, is_formatting) {
+            (true, true) => open = open.saturating_sub(1),
+            (false, true) => open += 1,
+            (true | false, false) => {}
+        }
+        elements += usize::from(!is_end && !name.is_empty());
+        if elements > ELEMENTS_MAX || open > FORMATTING_OPEN_MAX {
+            return false;
+        }
+    }
+    true
 }
