@@ -139,7 +139,8 @@ impl Condition {
                 matches!(self.pick.of(root), Picked::One(text) if collapsed(&text) == collapsed(expected))
             }
             None if self.pick.regex.is_none() && self.pick.attribute.is_none() => {
-                !self.pick.selection.nodes(root).is_empty()
+                let is_there = |node: &Node<'_>| !matches!(node, Node::Json(Value::Null));
+                self.pick.selection.nodes(root).iter().any(is_there)
             }
             None => matches!(self.pick.of(root), Picked::One(_)),
         }

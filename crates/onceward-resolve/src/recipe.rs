@@ -152,10 +152,14 @@ impl Recipe {
         names
     }
 
-    /// Whether the recipe needs the request's body remembered.
-    #[must_use]
-    pub fn keeps_body(&self) -> bool {
+    fn keeps_body(&self) -> bool {
         self.places().iter().any(|place| matches!(place.source, Source::Form(_) | Source::Json(_)))
+    }
+
+    /// What is worth remembering of a request for this recipe: without the headers and the body that it does not need.
+    #[must_use]
+    pub fn kept(&self, effect: EffectRequest) -> EffectRequest {
+        effect.only(&self.kept_headers(), self.keeps_body())
     }
 
     /// Whether it looks for effects of such requests.
@@ -197,7 +201,9 @@ impl Recipe {
         }
         for name in self.probe.send.iter().chain(&self.probe.send_if_present) {
             for value in effect.headers().get_all(name) {
-                headers.append(name, value.clone());
+                let mut value = value.clone();
+                value.set_sensitive(true);
+                headers.append(name, value);
             }
         }
         Ok(request)

@@ -15,8 +15,8 @@ pub(crate) use fields::{decoded_utf8, is_readable};
 
 /// The request whose effect is in doubt.
 ///
-/// It carries what was sent, credentials included, so it is kept sealed and its `Debug` says nothing of them. Only the headers that a
-/// recipe names are worth keeping: see [`EffectRequest::keep_headers`].
+/// It carries what was sent, credentials included, so it is kept sealed and its `Debug` says nothing of them. Only what a
+/// recipe names are worth keeping: see [`Recipe::kept`](crate::Recipe::kept).
 #[derive(Clone, PartialEq, Eq)]
 pub struct EffectRequest {
     method: Method,
@@ -52,10 +52,11 @@ impl EffectRequest {
         Ok(Self { method, uri, headers, body, claimed_at_ms })
     }
 
-    /// Drops every header that is not named.
-    pub fn keep_headers(&mut self, names: &[HeaderName]) {
+    /// Without other headers than these, and without its body unless that is kept.
+    pub(crate) fn only(self, names: &[HeaderName], keeps_body: bool) -> Self {
         let kept = self.headers.iter().filter(|(name, _)| names.contains(name));
-        self.headers = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let headers = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Self { headers, body: if keeps_body { self.body } else { Vec::new() }, ..self }
     }
 
     /// The method that was sent.

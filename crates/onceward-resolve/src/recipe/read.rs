@@ -116,12 +116,13 @@ fn probe(probe: file::Probe, effect: &Effects) -> Outcome<Probe> {
     let mut headers = HeaderMap::new();
     for (name, value) in &probe.headers {
         let name = sendable(name).map_err(at("probe.headers"))?;
-        let Ok(value) = HeaderValue::from_str(value) else {
+        let Ok(mut value) = HeaderValue::from_str(value) else {
             return Err(RecipeError::new(
                 format!("probe.headers.{name}"),
                 "a value is visible ASCII on one line",
             ));
         };
+        value.set_sensitive(true);
         if sent.contains(&name) || headers.insert(&name, value).is_some() {
             return Err(RecipeError::new(format!("probe.headers.{name}"), "it is given twice"));
         }

@@ -13,6 +13,7 @@ fn reason(sighting: &Sighting) -> &str {
     }
 }
 
+// covers: D3
 #[test]
 fn a_list_must_reach_back_or_say_that_it_is_complete() {
     let other = |at: &str| row(5, at).replace("ann@", "bob@");
@@ -49,7 +50,7 @@ fn a_list_must_reach_back_or_say_that_it_is_complete() {
 
 #[test]
 fn the_list_itself_must_be_shown() {
-    for body in ["{}", "[]", "null", "{\"error\": \"x\"}", "{\"Orders\": []}"] {
+    for body in ["{}", "[]", "null", "{\"orders\": null}", "{\"error\": \"x\"}", "{\"Orders\": []}"] {
         let sighting = json(&list_with("complete = { empty = { pick = \"$\" } }"), &order(), body);
         assert_eq!(
             reason(&sighting),
@@ -159,6 +160,7 @@ absent = { status = [404], shown = { pick = "$.error.code", equals = "no_such_or
 }
 
 /// A 404 alone may be a wrong path or a proxy's.
+// covers: D3
 #[test]
 fn a_lookup_by_reference_needs_the_site_to_say_that_there_is_none() {
     let rows = [

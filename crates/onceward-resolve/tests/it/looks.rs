@@ -202,10 +202,26 @@ fn a_recipe_says_what_it_needs_kept() {
     let recipe = recipe(probe, UNIQUE).unwrap();
     let kept: Vec<String> = recipe.kept_headers().iter().map(ToString::to_string).collect();
     assert_eq!(kept, ["content-encoding", "content-type", "cookie", "x-b", "x-own"]);
-    assert!(recipe.keeps_body());
+    let sent = [("cookie", "a=1"), ("x-other", "2"), ("cookie", "b=2")];
+    let whole = effect("POST", "https://shop.example/orders", &sent, "{}");
+    assert_eq!(
+        recipe.kept(whole.clone()),
+        effect("POST", "https://shop.example/orders", &[sent[0], sent[2]], "{}")
+    );
     let bare = UNIQUE.replace("{json $.reference}", "{query.own}");
     let bare = crate::kit::recipe("url = \"/a\"", &bare).unwrap();
-    assert_eq!((bare.kept_headers(), bare.keeps_body()), (Vec::new(), false));
+    assert_eq!(bare.kept(whole), effect("POST", "https://shop.example/orders", &[], ""));
+}
+
+#[test]
+fn credentials_are_not_shown() {
+    let probe = "url = \"/a\"\nsend = [\"cookie\"]\nheaders = { x-key = \"s3cret\" }";
+    let recipe = recipe(probe, UNIQUE).unwrap();
+    let look =
+        recipe.look(&effect("POST", "https://shop.example/orders", &[("cookie", "s3cret")], "")).unwrap();
+    for shown in [format!("{recipe:?}"), format!("{look:?}")] {
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What is remembered of a request.
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method};
 use onceward_resolve::{EffectRequest, EffectRequestInvalid};
 use proptest::prelude::*;
 
-use crate::kit::{CLAIMED_AT_MS, effect, headers, order};
+use crate::kit::{CLAIMED_AT_MS, effect, order};
 
 #[test]
 fn a_request_is_written_exactly_so() {
@@ -63,14 +63,6 @@ fn only_whole_addresses_of_the_web_are_remembered() {
         let made = EffectRequest::new(Method::POST, uri, HeaderMap::new(), Vec::new(), 0);
         assert_eq!(made, Err(EffectRequestInvalid));
     }
-}
-
-#[test]
-fn only_named_headers_are_kept() {
-    let mut effect =
-        effect("POST", "https://a.b/", &[("cookie", "a=1"), ("x-a", "2"), ("cookie", "b=2")], "");
-    effect.keep_headers(&[header::COOKIE]);
-    assert_eq!(effect.headers(), &headers(&[("cookie", "a=1"), ("cookie", "b=2")]));
 }
 
 #[test]
