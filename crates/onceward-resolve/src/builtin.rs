@@ -37,8 +37,16 @@ macro_rules! builtins {
     };
 }
 
-const BUILTINS: &[Builtin] =
-    builtins!["django-oscar", "list", "magento", "paypal-invoice", "redmine", "stripe", "woocommerce"];
+const BUILTINS: &[Builtin] = builtins![
+    "django-oscar",
+    "list",
+    "list-html",
+    "magento",
+    "paypal-invoice",
+    "redmine",
+    "stripe",
+    "woocommerce"
+];
 
 /// Every recipe that comes with the program, by name.
 #[must_use]

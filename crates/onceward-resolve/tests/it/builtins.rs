@@ -17,6 +17,19 @@ fn parameters(name: &str) -> &'static [(&'static str, &'static str)] {
             ("equals", "{json $.email}"),
             ("time", "$.created"),
         ],
+        "list-html" => &[
+            ("path", "/orders"),
+            ("url", "/orders?page=1"),
+            ("shown", "table.orders"),
+            ("items", "table.orders tbody tr"),
+            ("field", "td.total"),
+            ("equals", "{form.total}"),
+            ("time", "td.at"),
+            ("format", "%d.%m.%Y %H:%M"),
+            ("zone", "+01:00"),
+            ("resolution", "1m"),
+            ("reference", "td.number"),
+        ],
         _ => &[],
     }
 }
@@ -55,7 +68,7 @@ fn the_guide_lists_them() {
 fn few_can_tell_absence() {
     let able: Vec<&str> =
         builtin().iter().map(|one| one.name()).filter(|name| of(name).tells_absence()).collect();
-    assert_eq!(able, ["django-oscar", "list", "magento", "redmine", "stripe", "woocommerce"]);
+    assert_eq!(able, ["django-oscar", "list", "list-html", "magento", "redmine", "stripe", "woocommerce"]);
 }
 
 fn oscar_order() -> EffectRequest {
@@ -220,6 +233,32 @@ fn a_plain_list_is_read() {
 }
 
 #[test]
+fn a_plain_page_is_read() {
+    let fields = [("content-type", "application/x-www-form-urlencoded"), ("cookie", "s=1")];
+    let effect = effect("POST", "https://shop.example/orders", &fields, "total=1234.5");
+    let page = |rows: &[(&str, &str, &str)]| {
+        let rows: String = rows
+            .iter()
+            .map(|(number, at, total)| {
+                format!("<tr><td class=number>{number}</td><td class=at>{at}</td><td class=total>{total}</td></tr>")
+            })
+            .collect();
+        format!("<!doctype html><html><body><table class=orders><tbody>{rows}</tbody></table></body></html>")
+    };
+    let rows = [
+        (page(&[("A7", "22.11.2026 11:55", "1234.5")]), "found A7"),
+        (page(&[("A7", "22.11.2026 11:53", "1234.5")]), "unclear"),
+        (page(&[("A7", "22.11.2026 11:55", "12.50"), ("A6", "22.11.2026 10:00", "1234.5")]), "not found"),
+        (page(&[("A8", "22.11.2026 11:56", "1234.5"), ("A7", "22.11.2026 11:55", "1234.5")]), "several 2"),
+        (page(&[]), "unclear"),
+        (page(&[]).replace("</body>", "<form><input type=password></form></body>"), "unclear"),
+    ];
+    for (body, expected) in rows {
+        assert_eq!(word(&judge(&of("list-html"), &effect, 200, "text/html", &body)), expected, "{body}");
+    }
+}
+
+#[test]
 fn stripes_payment_intents_are_read() {
     let fields = [
         ("content-type", "application/x-www-form-urlencoded"),
@@ -322,6 +361,7 @@ fn magentos_orders_are_read() {
         (r#"{"items":[],"search_criteria":{},"total_count":0}"#, "not found"),
         // The filter was not understood, and the page is not all.
         (r#"{"items":[{"increment_id":"000000149","quote_id":39699}],"total_count":2}"#, "unclear"),
+        (r#"{"items":[{"quote_id":"1e9223372036854775807"}],"total_count":1}"#, "unclear"),
         (r#"{"message":"The consumer isn't authorized"}"#, "unclear"),
     ];
     for (body, expected) in rows {

@@ -34,6 +34,7 @@ fn places_are_filled() {
         ("/a?b={json $.email ~ \"^(.+)@\"}", "https://shop.example/a?b=Ann"),
         ("/a?b={json $.email ~ \"[a-z]+$\"}", "https://shop.example/a?b=org"),
         ("/{path ~ \"^/([a-z]{3})\"}", "https://shop.example/ord"),
+        ("/a?b={query.cart}-{query.cart}&c=1", "https://shop.example/a?b=9-9&c=1"),
         ("/a?t={claimed_at}", "https://shop.example/a?t=2026-11-22T10%3A53%3A20Z"),
         ("/a?t={claimed_at - 5m as unix}", "https://shop.example/a?t=1795344500"),
         ("/a?t={claimed_at + 1ms as unix_ms}", "https://shop.example/a?t=1795344800501"),
@@ -67,6 +68,26 @@ fn what_is_missing_makes_the_look_impossible() {
     for (place, expected) in rows {
         let (got, expected) = (url(&format!("/a?b={place}"), &order()).unwrap_err(), expected);
         assert_eq!(got, expected, "{place}");
+    }
+}
+
+/// A segment is put where it is meant, not encoded a second time.
+#[test]
+fn a_part_of_the_path_is_decoded() {
+    let effect = effect("POST", "https://shop.example/%6Frd%65rs", &[], "");
+    assert_eq!(url("/a/{path ~ \"^/(.+)$\"}", &effect).as_deref(), Ok("https://shop.example/a/orders"));
+    let raw = crate::kit::effect("POST", "https://shop.example/orders?a=%C3%A4%20%26", &[], "");
+    assert_eq!(url("/a?b={query.a}", &raw).as_deref(), Ok("https://shop.example/a?b=%C3%A4%20%26"));
+}
+
+#[test]
+fn a_number_of_too_many_digits_is_no_value() {
+    let fields = [("content-type", "application/json")];
+    for (number, expected) in
+        [("0.123456789012345", true), ("0.12345678901234567", false), ("12345678901234567890", true)]
+    {
+        let effect = effect("POST", "https://shop.example/orders", &fields, &format!("{{\"n\": {number}}}"));
+        assert_eq!(url("/a?b={json $.n}", &effect).is_ok(), expected, "{number}");
     }
 }
 

@@ -226,3 +226,59 @@ fn a_recipe_is_shared_between_threads() {
     fn is_shared<T: Send + Sync + Clone>(_: &T) {}
     is_shared(&changed("A shop", "B").unwrap());
 }
+
+const GUIDE: &str = include_str!("../../../../docs/recipes.md");
+
+#[test]
+fn the_guides_example_is_a_recipe() {
+    let example = GUIDE.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let recipe = Recipe::parse(example).unwrap();
+    let look = recipe.look(&crate::kit::order()).unwrap();
+    assert_eq!(look.uri(), "https://shop.example/orders?reference=r-77");
+    let rows = [
+        (r#"{"orders": [{"number": "A1", "reference": "r-77"}], "count": 1}"#, "found A1"),
+        (r#"{"orders": [], "count": 0}"#, "not found"),
+    ];
+    for (body, expected) in rows {
+        assert_eq!(crate::kit::word(&crate::kit::json(&recipe, &crate::kit::order(), body)), expected);
+    }
+}
+
+/// The reader lists a table's names where one is unknown; the guide has a row for each.
+#[test]
+fn the_guide_has_every_name() {
+    let rows = [
+        ("", "recipe = 1", "x = 1\nrecipe = 1"),
+        ("parameters.NAME.", "[effect]", "[parameters.a]\nx = 1\n[effect]"),
+        ("effect.", "[effect]", "[effect]\nx = 1"),
+        ("probe.", "[probe]", "[probe]\nx = 1"),
+        ("found.", "[found]", "[found]\nx = 1"),
+        ("found.match.", "{ field", "{ x = 1, field"),
+        ("found.time.", "match", "time = { x = 1 }\nmatch"),
+        ("found.complete.", "match", "complete = { x = 1 }\nmatch"),
+        ("found.absent.", "match", "absent = { x = 1 }\nmatch"),
+    ];
+    for (table, from, to) in rows {
+        let message = changed(from, to).map(drop).unwrap_err();
+        let names: Vec<&str> =
+            message.split_once("expected").unwrap().1.split('`').skip(1).step_by(2).collect();
+        for name in names {
+            let name = format!("{table}{name}");
+            let is_table = [
+                "parameters",
+                "effect",
+                "probe",
+                "found",
+                "found.fields",
+                "found.time",
+                "found.complete",
+                "found.absent",
+            ];
+            let row = format!("| `{name}` |");
+            assert!(
+                is_table.contains(&name.as_str()) || GUIDE.contains(&row),
+                "docs/recipes.md has no row for {name}"
+            );
+        }
+    }
+}
