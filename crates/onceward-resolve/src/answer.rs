@@ -17,7 +17,7 @@ use crate::{
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Most elements of a page that is parsed. Parsing (HTML, 13.2.6) looks through all open elements at each tag, so its time may grow with
-/// their square.
+/// their square: 0.8 s for so many, each within the last.
 const ELEMENTS_MAX: usize = 10_000;
 
 /// Most formatting elements that a page may leave open: each is opened anew in every paragraph that follows, so memory may grow with the
