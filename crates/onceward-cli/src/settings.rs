@@ -2,6 +2,7 @@
 
 mod file;
 mod gateway;
+mod resolver;
 mod route;
 mod spec;
 mod value;
@@ -31,7 +32,11 @@ use self::{
     spec::{SPECS, Spec},
     value::{bytes, duration, list, truth},
 };
-pub(crate) use self::{gateway::GatewaySettings, spec::TakenBy};
+pub(crate) use self::{
+    gateway::GatewaySettings,
+    resolver::{ResolveSettings, ResolverTable},
+    spec::TakenBy,
+};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +83,8 @@ pub(crate) struct Settings {
     settings: Vec<Setting>,
     /// What the file says of single routes, in its order.
     routes: Vec<RouteTable>,
+    /// What the file says of resolvers, in its order.
+    resolvers: Vec<ResolverTable>,
 }
 
 /// Adds the settings that a command takes to its flags, and `--config` and `--state-dir`.
@@ -148,7 +155,8 @@ impl Settings {
                 Setting { key: spec.key, flag: spec.flag, text, source }
             })
             .collect();
-        Ok(Self { settings, routes: file.map_or_else(Vec::new, |file| file.routes) })
+        let (routes, resolvers) = file.map_or_else(Default::default, |file| (file.routes, file.resolvers));
+        Ok(Self { settings, routes, resolvers })
     }
 
     /// The settings in the order of the file.
@@ -159,6 +167,11 @@ impl Settings {
     /// What the file says of single routes, in its order.
     pub(crate) fn routes(&self) -> &[RouteTable] {
         &self.routes
+    }
+
+    /// What the file says of resolvers, in its order.
+    pub(crate) fn resolvers(&self) -> &[ResolverTable] {
+        &self.resolvers
     }
 
     fn get(&self, key: &'static str) -> anyhow::Result<&Setting> {
@@ -245,6 +258,7 @@ pub(crate) struct ProxySettings {
     pub(crate) private_targets: PrivateTargets,
     pub(crate) control: ControlSettings,
     pub(crate) policy: Policy,
+    pub(crate) resolve: ResolveSettings,
     pub(crate) drain_patience: Duration,
 }
 
@@ -307,6 +321,7 @@ impl Settings {
             private_targets,
             control: self.control()?,
             policy: self.policy(Policy::forward_proxy())?,
+            resolve: self.resolving()?,
             drain_patience: self.parse("drain.patience", duration)?,
         })
     }

@@ -1,12 +1,18 @@
 //! Puts the parts together: settings in, running parts out.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use onceward::{Engine, Limits, Parts, Setup, SetupError, StoreUrl};
+use onceward_core::header::Cookies;
+use onceward_resolve::Fetch;
 use onceward_store::Sqlite;
+use onceward_tower::Keeper;
 
-use crate::{failure::Failure, settings::StoreSettings};
+use crate::{
+    failure::Failure,
+    settings::{ResolveSettings, StoreSettings},
+};
 
 /// What an engine over an open store is made of.
 pub(crate) type OpenStore = Parts;
@@ -73,4 +79,21 @@ pub(crate) fn control_socket(settings: &StoreSettings) -> Option<PathBuf> {
 pub(crate) async fn engine(open: OpenStore, limits: Limits) -> Result<Engine, Failure> {
     let parts = Parts { limits, ..open };
     Engine::start(parts).await.context("the store does not answer").map_err(Failure::store)
+}
+
+/// Has the engine find out what becomes of effects in doubt, and says what of a request is kept for that; nothing where nobody looks.
+pub(crate) fn resolvers(
+    engine: &Engine,
+    settings: &ResolveSettings,
+    fetch: &Arc<dyn Fetch>,
+    cookies: Cookies,
+) -> Option<Keeper> {
+    let resolvers = settings.resolvers(fetch, cookies);
+    engine.resolve_by(resolvers.for_engine(), settings.pace);
+    (!resolvers.is_empty()).then(|| {
+        Keeper::new(move |head, origin, content| {
+            let origin = origin.map(|origin| (origin.scheme.as_str(), origin.authority.as_str()));
+            resolvers.keep(head, origin, content)
+        })
+    })
 }

@@ -37,12 +37,12 @@ use tower_layer::Layer as _;
 use tower_service::Service as _;
 
 pub use self::address::{UpstreamUrl, UpstreamUrlError};
-use self::balance::Balance;
 pub use self::certificate::{Certificate, CertificateError};
 pub use self::check::HealthCheck;
 use self::forwarded::Client;
 pub use self::limits::Times;
 use self::origins::Origins;
+pub use self::origins::Service;
 pub use self::rules::guarding_of;
 use self::rules::{AtGateway, Suspicion};
 pub use self::trusted::{Network, NetworkError, TrustedProxies};
@@ -51,10 +51,7 @@ use crate::pages::page;
 use crate::server::{ConnectionInfo, Exchange, Left, PlainClient, ProxyBody, Report, RequestBody, Server};
 use crate::session::Session;
 use crate::target::Target;
-use crate::upstream::{
-    OwnAddresses, PrivateTargets, Roots, Tunnel, Upstream, UpstreamConfig, UpstreamConfigError,
-    UpstreamLimits,
-};
+use crate::upstream::{OwnAddresses, Roots, Tunnel, UpstreamConfigError};
 use crate::workers::Workers;
 
 /// What a [`Gateway`] is made from.
@@ -133,26 +130,27 @@ impl<R: Rules> Gateway<R> {
         rules: R,
         surface: Surface,
     ) -> Result<Self, GatewayError> {
-        if config.upstreams.is_empty() {
-            return Err(GatewayError::NoUpstream);
-        }
-        let cleartext_http2 = config.upstreams.iter().filter(|url| url.is_cleartext_http2);
-        let upstream = Upstream::new(UpstreamConfig {
-            roots: config.roots,
-            cleartext_http2: cleartext_http2.map(|url| url.target.clone()).collect(),
-            // Whoever names an upstream means it, wherever it is.
-            private_targets: PrivateTargets::Allow,
-            own_addresses: config.own_addresses,
-            limits: UpstreamLimits { connect: config.times.connect, ..UpstreamLimits::default() },
-            ..UpstreamConfig::default()
-        })?;
-        let balance = Balance::new(config.upstreams);
-        let instances = balance.instances().to_vec();
+        let service = Service::of(&config)?;
+        Self::over(service, config, engine, rules, surface)
+    }
+
+    /// The same over instances whose connections others use, too: the looks of resolvers.
+    ///
+    /// # Errors
+    /// When there is no TLS to be had.
+    pub fn over(
+        service: Service,
+        config: GatewayConfig,
+        engine: Engine,
+        rules: R,
+        surface: Surface,
+    ) -> Result<Self, GatewayError> {
+        let Service(origins) = service;
+        let instances = origins.balance().instances().to_vec();
         engine.telemetry().watch_upstreams(move || {
             let now = Instant::now();
             instances.iter().map(|instance| instance.seen(now)).collect()
         });
-        let origins = Origins::new(upstream, balance, config.upstream_host, config.times);
         let rules = AtGateway(rules);
         let once = OnceLayer::new(engine.clone(), rules.clone(), surface).layer(origins.clone());
         let tls = config.certificate.as_ref().map(Certificate::server_config).transpose()?;

@@ -11,6 +11,7 @@ mod hop;
 pub mod intercept;
 pub mod leaf;
 pub mod limits;
+pub mod look;
 pub mod operation;
 pub mod pages;
 pub mod pass_through;

@@ -24,16 +24,20 @@
 mod answer;
 mod builtin;
 mod decimal;
+mod fetch;
 mod judge;
 mod moment;
 mod pick;
 mod recipe;
 mod request;
+mod resolvers;
 mod template;
 
 pub use answer::{ANSWER_BYTES_MAX, Answer};
 pub use builtin::{Builtin, builtin, builtin_named};
+pub use fetch::{Fetch, FetchFuture, Fetched, NotFetched, Place};
 pub use judge::Sighting;
-pub use recipe::{Recipe, RecipeError};
+pub use recipe::{Effects, Recipe, RecipeError};
 pub use request::{DecodeError, EffectRequest, EffectRequestInvalid};
+pub use resolvers::{Command, Finder, Needs, Passthrough, Probe, Resolvers};
 pub use template::LookError;

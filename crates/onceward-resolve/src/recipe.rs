@@ -35,12 +35,47 @@ pub struct Recipe {
     reading: Reading,
 }
 
-/// Which requests it looks for.
+/// Which requests' effects are looked for.
 #[derive(Clone, Debug)]
-struct Effects {
+pub struct Effects {
     methods: Vec<Method>,
     paths: Vec<PathPattern>,
     host: Option<String>,
+}
+
+impl Effects {
+    /// Those of requests with one of these methods, one of these paths, and this host where one is named.
+    ///
+    /// A path is literal, or has `{name}` for one segment and at its end `{*name}` for any rest, like a route's.
+    ///
+    /// # Errors
+    /// Which method or path is none.
+    pub fn new(methods: &[&str], paths: &[&str], host: Option<&str>) -> Result<Self, String> {
+        let method = |text: &&str| {
+            let method = text.parse::<Method>();
+            method.map_err(|error| format!("`{text}` is no method: {error}"))
+        };
+        Ok(Self {
+            methods: methods.iter().map(method).collect::<Result<_, _>>()?,
+            paths: paths.iter().map(|path| PathPattern::parse(path)).collect::<Result<_, _>>()?,
+            host: host.map(str::to_owned),
+        })
+    }
+
+    /// Whether they include this one's.
+    #[must_use]
+    pub fn include(&self, effect: &EffectRequest) -> bool {
+        let authority = effect.uri().authority();
+        let is_host = |host: &str| {
+            authority.is_some_and(|own| {
+                own.as_str().eq_ignore_ascii_case(host)
+                    || own.port().is_none() && own.host().eq_ignore_ascii_case(host)
+            })
+        };
+        self.methods.contains(effect.method())
+            && self.host.as_deref().is_none_or(is_host)
+            && self.paths.iter().any(|path| path.matches(effect.uri().path()))
+    }
 }
 
 /// The look.
@@ -152,7 +187,7 @@ impl Recipe {
         names
     }
 
-    fn keeps_body(&self) -> bool {
+    pub(crate) fn keeps_body(&self) -> bool {
         self.places().iter().any(|place| matches!(place.source, Source::Form(_) | Source::Json(_)))
     }
 
@@ -165,16 +200,7 @@ impl Recipe {
     /// Whether it looks for effects of such requests.
     #[must_use]
     pub fn is_for(&self, effect: &EffectRequest) -> bool {
-        let authority = effect.uri().authority();
-        let is_host = |host: &str| {
-            authority.is_some_and(|own| {
-                own.as_str().eq_ignore_ascii_case(host)
-                    || own.port().is_none() && own.host().eq_ignore_ascii_case(host)
-            })
-        };
-        self.effect.methods.contains(effect.method())
-            && self.effect.host.as_deref().is_none_or(is_host)
-            && self.effect.paths.iter().any(|path| path.matches(effect.uri().path()))
+        self.effect.include(effect)
     }
 
     /// The request that looks. Sending it must change nothing at the site; redirects are not followed.

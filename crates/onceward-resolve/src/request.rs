@@ -77,6 +77,18 @@ impl EffectRequest {
         &self.headers
     }
 
+    /// The body that is remembered, as it stood on the wire.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The same request, known to have been claimed then.
+    #[must_use]
+    pub fn claimed_at_ms_is(self, claimed_at_ms: u64) -> Self {
+        Self { claimed_at_ms, ..self }
+    }
+
     /// When the claim was written, in milliseconds since the Unix epoch by the store's clock.
     #[must_use]
     pub const fn claimed_at_ms(&self) -> u64 {

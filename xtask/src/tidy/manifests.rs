@@ -16,10 +16,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("onceward-engine", &["onceward-core", "onceward-store"]),
     ("onceward-tower", &["onceward-core", "onceward-engine"]),
     ("onceward-actix", &["onceward-core", "onceward-engine", "onceward-tower"]),
-    ("onceward-proxy", &["onceward-core", "onceward-engine", "onceward-tower"]),
+    ("onceward-proxy", &["onceward-core", "onceward-engine", "onceward-resolve", "onceward-tower"]),
     ("onceward-control", &["onceward-core", "onceward-engine", "onceward-store"]),
     ("onceward-drill", &["onceward-core"]),
-    ("onceward-resolve", &["onceward-core"]),
+    ("onceward-resolve", &["onceward-core", "onceward-engine"]),
     (
         "onceward",
         &[
@@ -42,6 +42,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "onceward-drill",
             "onceward-engine",
             "onceward-proxy",
+            "onceward-resolve",
             "onceward-store",
             "onceward-tower",
         ],

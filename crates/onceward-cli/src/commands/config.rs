@@ -5,7 +5,11 @@ use std::process::ExitCode;
 use comfy_table::{Table, presets::NOTHING};
 use serde_json::json;
 
-use crate::{commands::print_json, failure::Failure, settings::Settings};
+use crate::{
+    commands::print_json,
+    failure::Failure,
+    settings::{ResolverTable, Settings},
+};
 
 pub(crate) fn check(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
     settings.check().map_err(Failure::usage)?;
@@ -44,7 +48,20 @@ fn values(settings: &Settings) -> serde_json::Map<String, serde_json::Value> {
                 (format!("route.{number}.{name}"), json!({"value": text, "from": route.place}))
             })
         }))
+        .chain(settings.resolvers().iter().zip(1..).flat_map(|(resolver, number)| {
+            shown(resolver).into_iter().map(move |(name, text)| {
+                (format!("resolver.{number}.{name}"), json!({"value": text, "from": resolver.place}))
+            })
+        }))
         .collect()
+}
+
+fn shown(resolver: &ResolverTable) -> Vec<(String, String)> {
+    let values = resolver.values.iter().map(|(name, text)| ((*name).to_owned(), text.clone()));
+    let command = (!resolver.command.is_empty()).then(|| ("command".to_owned(), resolver.command.join(" ")));
+    let parameters = resolver.parameters.iter();
+    let parameters = parameters.map(|(name, text)| (format!("parameters.{name}"), text.clone()));
+    values.chain(command).chain(parameters).collect()
 }
 
 fn table(settings: &Settings) -> String {
@@ -56,6 +73,11 @@ fn table(settings: &Settings) -> String {
     for (route, number) in settings.routes().iter().zip(1..) {
         for (name, text) in &route.values {
             table.add_row([&format!("route.{number}.{name}"), text, &route.place]);
+        }
+    }
+    for (resolver, number) in settings.resolvers().iter().zip(1..) {
+        for (name, text) in shown(resolver) {
+            table.add_row([&format!("resolver.{number}.{name}"), &text, &resolver.place]);
         }
     }
     format!("{}\n", table.trim_fmt())

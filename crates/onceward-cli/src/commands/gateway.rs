@@ -7,16 +7,18 @@ mod supervisor;
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use onceward_control::Control;
+use onceward_core::header::Cookies;
 use onceward_engine::{Engine, Limits as EngineLimits};
 use onceward_proxy::{
-    gateway::{Certificate, Gateway, GatewayConfig},
+    gateway::{Certificate, Gateway, GatewayConfig, Service},
     limits::Limits,
     server::Report,
     upstream::OwnAddresses,
     workers::Workers,
 };
+use onceward_resolve::Fetch;
 use onceward_store::OpenError;
-use onceward_tower::OriginRules;
+use onceward_tower::{OriginRules, origin::OriginSettings};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
@@ -154,9 +156,13 @@ fn gateway(
         times: settings.times,
         limits: Limits { drain_time: settings.drain_patience + TELLING_TIME, ..Limits::default() },
     };
-    let rules = OriginRules::new(engine.clone(), settings.rules.clone());
+    let service = Service::of(&config).map_err(Failure::usage)?;
+    let fetch: Arc<dyn Fetch> = Arc::new(service.clone());
+    let cookies = settings.rules.others.as_ref().map_or(Cookies::Drop, |others| others.policy.cookies);
+    let keeper = wiring::resolvers(&engine, &settings.resolve, &fetch, cookies);
+    let rules = OriginRules::new(engine.clone(), OriginSettings { keeper, ..settings.rules.clone() });
     let surface = rules.surface();
-    Gateway::new(config, engine, rules, surface).map_err(Failure::usage)
+    Gateway::over(service, config, engine, rules, surface).map_err(Failure::usage)
 }
 
 /// A gateway that listens.

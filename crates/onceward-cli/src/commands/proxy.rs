@@ -13,12 +13,14 @@ use onceward_proxy::{
     guarded::GuardedExchange,
     leaf::Leaves,
     limits::Limits,
+    look::SiteFetch,
     rules::ForwardRules,
     server::{Config, Report, Server},
     session::{Access, Session},
     upstream::{OwnAddresses, Upstream, UpstreamConfig, UpstreamLimits},
     workers::Workers,
 };
+use onceward_resolve::Fetch;
 use onceward_tower::{Cors, Surface};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -121,7 +123,13 @@ impl Running {
             status_base: Some(format!("http://{reachable}/effects/")),
             cors: Cors::Mirrored,
         };
+        let fetch: Arc<dyn Fetch> = Arc::new(SiteFetch::new(upstream.clone()));
+        let keeper = wiring::resolvers(&engine, &settings.resolve, &fetch, settings.policy.cookies);
         let rules = ForwardRules::new(settings.policy.clone());
+        let rules = match keeper {
+            Some(keeper) => rules.keeping(keeper),
+            None => rules,
+        };
         let exchange = GuardedExchange::new(engine.clone(), rules, surface, upstream);
         let limits = Limits { drain_time: settings.drain_patience + TELLING_TIME, ..Limits::default() };
         let server = Server::new(Config {

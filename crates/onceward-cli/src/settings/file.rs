@@ -11,7 +11,8 @@ use anyhow::{Context, bail};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    route::{NAMES, RouteTable},
+    resolver::{self, ResolverTable},
+    route::{self, RouteTable},
     spec::SPECS,
 };
 
@@ -24,6 +25,8 @@ pub(crate) struct File {
     pub(crate) values: BTreeMap<&'static str, String>,
     /// The tables `[[route]]`, in their order.
     pub(crate) routes: Vec<RouteTable>,
+    /// The tables `[[resolver]]`, in their order.
+    pub(crate) resolvers: Vec<ResolverTable>,
 }
 
 impl File {
@@ -46,12 +49,16 @@ impl File {
     fn parse(path: PathBuf, text: &str) -> anyhow::Result<Self> {
         let table = DeTable::parse(text)
             .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), error.to_string().trim_end()))?;
-        let (mut values, mut routes) = (BTreeMap::new(), Vec::new());
+        let (mut values, mut routes, mut resolvers) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (section, entries) in table.get_ref() {
             let place = |at: usize| format!("{}:{}", path.display(), line_of(text, at));
             let section_at = section.span().start;
             if section.get_ref() == "route" {
-                routes = route_tables(entries.get_ref(), &place, section_at)?;
+                routes = tables("route", entries.get_ref(), &place, section_at, route_table)?;
+                continue;
+            }
+            if section.get_ref() == "resolver" {
+                resolvers = tables("resolver", entries.get_ref(), &place, section_at, resolver_table)?;
                 continue;
             }
             if !SPECS.iter().any(|spec| spec.key.split('.').next() == Some(section.get_ref())) {
@@ -79,38 +86,93 @@ impl File {
                 values.insert(spec.key, text);
             }
         }
-        Ok(Self { path, values, routes })
+        Ok(Self { path, values, routes, resolvers })
     }
 }
 
-/// Reads the tables `[[route]]`: names and texts; what they mean is for whoever serves.
-fn route_tables(
+/// Reads the tables `[[section]]`: names and texts; what they mean is for whoever serves.
+fn tables<T>(
+    section: &str,
     tables: &DeValue<'_>,
     place: &impl Fn(usize) -> String,
     section_at: usize,
-) -> anyhow::Result<Vec<RouteTable>> {
+    read: impl Fn(String, &DeTable<'_>, &dyn Fn(usize) -> String) -> anyhow::Result<T>,
+) -> anyhow::Result<Vec<T>> {
     let DeValue::Array(tables) = tables else {
-        bail!("{}: `route` is a list of tables; write [[route]]", place(section_at));
+        bail!("{}: `{section}` is a list of tables; write [[{section}]]", place(section_at));
     };
     let read = |table: &toml::Spanned<DeValue<'_>>| {
+        let at = place(table.span().start);
         let DeValue::Table(entries) = table.get_ref() else {
-            bail!("{}: `route` is a list of tables; write [[route]]", place(table.span().start));
+            bail!("{at}: `{section}` is a list of tables; write [[{section}]]");
         };
-        let mut values = BTreeMap::new();
-        for (name, value) in entries {
-            let at = place(name.span().start);
-            let Some(known) = NAMES.iter().find(|known| **known == *name.get_ref()) else {
-                let near = nearest(name.get_ref(), NAMES.iter().copied());
-                bail!("{at}: unknown setting `{}` of a route{near}", name.get_ref());
-            };
-            let Some(text) = text_of(value.get_ref()) else {
-                bail!("{at}: `{known}` must be a text, a number, true or false, or a list of them");
-            };
-            values.insert(*known, text);
-        }
-        Ok(RouteTable { place: place(table.span().start), values })
+        read(at, entries, place)
     };
     tables.iter().map(read).collect()
+}
+
+/// The known name of an entry.
+fn known(name: &str, names: &'static [&'static str], at: &str, whose: &str) -> anyhow::Result<&'static str> {
+    names.iter().find(|known| **known == name).copied().with_context(|| {
+        let near = nearest(name, names.iter().copied());
+        format!("{at}: unknown setting `{name}` of a {whose}{near}")
+    })
+}
+
+fn route_table(
+    place: String,
+    entries: &DeTable<'_>,
+    place_of: &dyn Fn(usize) -> String,
+) -> anyhow::Result<RouteTable> {
+    let mut values = BTreeMap::new();
+    for (name, value) in entries {
+        let at = place_of(name.span().start);
+        let known = known(name.get_ref(), route::NAMES, &at, "route")?;
+        let Some(text) = text_of(value.get_ref()) else {
+            bail!("{at}: `{known}` must be a text, a number, true or false, or a list of them");
+        };
+        values.insert(known, text);
+    }
+    Ok(RouteTable { place, values })
+}
+
+fn resolver_table(
+    place: String,
+    entries: &DeTable<'_>,
+    place_of: &dyn Fn(usize) -> String,
+) -> anyhow::Result<ResolverTable> {
+    let mut table = ResolverTable { place, ..ResolverTable::default() };
+    for (name, value) in entries {
+        let at = place_of(name.span().start);
+        match (known(name.get_ref(), resolver::NAMES, &at, "resolver")?, value.get_ref()) {
+            ("command", DeValue::Array(words)) => {
+                let word = |word: &toml::Spanned<DeValue<'_>>| match word.get_ref() {
+                    DeValue::String(word) => Ok(word.clone().into_owned()),
+                    _ => bail!("{at}: `command` is a list of texts: the program and its arguments"),
+                };
+                table.command = words.iter().map(word).collect::<anyhow::Result<_>>()?;
+            }
+            ("command", _) => bail!("{at}: `command` is a list of texts: the program and its arguments"),
+            ("parameters", DeValue::Table(parameters)) => {
+                for (name, value) in parameters {
+                    let Some(text) = text_of(value.get_ref()) else {
+                        bail!("{at}: the parameter `{}` must be a text", name.get_ref());
+                    };
+                    table.parameters.insert(name.get_ref().clone().into_owned(), text);
+                }
+            }
+            ("parameters", _) => {
+                bail!("{at}: `parameters` is a table; write parameters = {{ name = \"value\" }}")
+            }
+            (known, value) => {
+                let Some(text) = text_of(value) else {
+                    bail!("{at}: `{known}` must be a text, true or false, or a list of texts");
+                };
+                table.values.insert(known, text);
+            }
+        }
+    }
+    Ok(table)
 }
 
 fn places() -> Vec<PathBuf> {

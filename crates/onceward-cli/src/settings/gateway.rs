@@ -10,7 +10,7 @@ use onceward_proxy::{
 };
 use onceward_tower::origin::{ActorSource, Guarding, OriginSettings};
 
-use super::{ControlSettings, Settings, duration, list, route, truth};
+use super::{ControlSettings, ResolveSettings, Settings, duration, list, route, truth};
 
 /// What the gateway needs beside its store.
 pub(crate) struct GatewaySettings {
@@ -24,6 +24,7 @@ pub(crate) struct GatewaySettings {
     pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) times: Times,
     pub(crate) rules: OriginSettings,
+    pub(crate) resolve: ResolveSettings,
     pub(crate) control: ControlSettings,
     pub(crate) drain_patience: Duration,
 }
@@ -53,6 +54,7 @@ impl Settings {
                 ..Times::default()
             },
             rules: self.rules()?,
+            resolve: self.resolving()?,
             control: self.control()?,
             drain_patience: self.parse("drain.patience", duration)?,
         })

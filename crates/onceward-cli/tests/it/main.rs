@@ -10,6 +10,7 @@ mod gateway;
 mod gateway_certificate;
 mod gateway_supervised;
 mod kit;
+mod resolving;
 mod routes;
 mod scale_out;
 mod serving;

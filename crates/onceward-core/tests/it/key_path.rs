@@ -61,3 +61,12 @@ fn a_path_that_leads_elsewhere_is_refused_with_the_place() {
     let longer = KeyPath::parse(&format!("{longest}.a"));
     assert_eq!(longer, Err(PathInvalid { fault: PathFault::Length, offset }));
 }
+
+#[test]
+fn a_path_is_shown_as_it_is_written() {
+    let path = KeyPath::parse("$.params['a b'][0]").unwrap();
+    assert_eq!(
+        (format!("{path:?}"), path.to_string()),
+        (path.to_string(), "$.params[\"a b\"][0]".to_owned())
+    );
+}

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use onceward_core::header::Cookies;
-use onceward_core::outcome::{Content, Finality, OnPanic, Policy, Statuses, Untouched};
+use onceward_core::outcome::{Content, Finality, OnPanic, Outcome, Policy, Statuses, Untouched};
 use onceward_core::record::{AfterRetention, DoubtReason, OnLapse, OnMismatch, Terms};
+use onceward_core::time::Timestamp;
 use serde::Deserialize;
 
 use crate::vectors;
@@ -187,4 +188,18 @@ fn each_proof_has_a_name_of_its_own() {
     for (proof, name) in names {
         assert_eq!(proof.as_str(), name);
     }
+}
+
+// covers: K6
+#[test]
+fn debug_text_names_fields_and_shows_none_of_their_values() {
+    let outcome = Outcome {
+        status: 201,
+        fields: vec![("set-cookie".into(), b"sid=s3cret".to_vec())],
+        content: Content::None { announced_len: None },
+        trailers: vec![("x-token".into(), b"t0ken".to_vec())],
+        sent_at: Timestamp::from_ms(0),
+    };
+    let text = format!("{outcome:?}");
+    assert_eq!(text, "Outcome { status: 201, fields: [\"set-cookie\"], content: None(None), .. }");
 }

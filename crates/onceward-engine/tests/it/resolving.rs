@@ -245,7 +245,7 @@ async fn processes_of_one_store_share_the_looking() {
     assert!(shortest >= Duration::from_secs(10), "{times:?}");
 }
 
-// covers: D2
+// covers: D0, D2
 #[tokio::test(start_paused = true)]
 async fn without_a_request_nobody_looks() {
     let engine = World::sound().engine(Limits::default()).await;

@@ -1,5 +1,6 @@
 //! The instances of the service, as one service.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,9 +11,10 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
+use onceward_resolve::{Fetch, FetchFuture, Fetched, NotFetched, Place as LookPlace};
 use onceward_tower::{Fence, Guarded};
 use tokio::time::{Instant, timeout_at};
-use tower_service::Service;
+use tower_service::Service as TowerService;
 
 use super::answer::AnswerBody;
 use super::balance::{Balance, Instance};
@@ -21,10 +23,14 @@ use super::health::Sighting;
 use super::lent::{Lender, Lent, lend};
 use super::limits::Times;
 use super::unserved::Unserved;
+use super::{GatewayConfig, GatewayError};
+use crate::look::{whole, whole_body};
 use crate::pass_through::with_causes;
 use crate::server::RequestBody;
 use crate::target::Scheme;
-use crate::upstream::{Evidence, Unanswered, Untouched, Upstream, UpstreamBody};
+use crate::upstream::{
+    Evidence, PrivateTargets, Unanswered, Untouched, Upstream, UpstreamBody, UpstreamConfig, UpstreamLimits,
+};
 
 /// A request body as the guard hands it on.
 type Body1 = onceward_tower::RequestBody<RequestBody>;
@@ -35,6 +41,12 @@ type Body1 = onceward_tower::RequestBody<RequestBody>;
 #[derive(Clone)]
 pub(super) struct Origins(Arc<Inner>);
 
+impl fmt::Debug for Origins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Origins").field(&self.0.balance).finish()
+    }
+}
+
 struct Inner {
     upstream: Upstream,
     balance: Balance,
@@ -43,8 +55,39 @@ struct Inner {
 }
 
 impl Origins {
-    pub(super) fn new(upstream: Upstream, balance: Balance, host: Option<HeaderValue>, times: Times) -> Self {
-        Self(Arc::new(Inner { upstream, balance, host, times }))
+    fn of(config: &GatewayConfig) -> Result<Self, GatewayError> {
+        if config.upstreams.is_empty() {
+            return Err(GatewayError::NoUpstream);
+        }
+        let cleartext_http2 = config.upstreams.iter().filter(|url| url.is_cleartext_http2);
+        let upstream = Upstream::new(UpstreamConfig {
+            roots: config.roots.clone(),
+            cleartext_http2: cleartext_http2.map(|url| url.target.clone()).collect(),
+            // Whoever names an upstream means it, wherever it is.
+            private_targets: PrivateTargets::Allow,
+            own_addresses: config.own_addresses.clone(),
+            limits: UpstreamLimits { connect: config.times.connect, ..UpstreamLimits::default() },
+            ..UpstreamConfig::default()
+        })?;
+        let balance = Balance::new(config.upstreams.clone());
+        let (host, times) = (config.upstream_host.clone(), config.times);
+        Ok(Self(Arc::new(Inner { upstream, balance, host, times })))
+    }
+
+    /// The look of a resolver at the service itself, by whichever instance is next.
+    async fn look(&self, request: Request<Vec<u8>>) -> Result<Fetched, NotFetched> {
+        let (head, body) = whole_body(request).into_parts();
+        let now = Instant::now();
+        let Some(instance) = self.0.balance.candidates(now).into_iter().next() else {
+            return Err(NotFetched("no instance of the service is up".to_owned()));
+        };
+        let head = self.addressed(&head, &instance).map_err(|error| NotFetched(error.to_string()))?;
+        let _place = instance.place();
+        let answered = self.0.upstream.forward(Request::from_parts(head, body)).await;
+        if let Err(unanswered) = &answered {
+            note(&instance, unanswered);
+        }
+        whole(answered).await
     }
 
     pub(super) fn upstream(&self) -> &Upstream {
@@ -161,7 +204,7 @@ impl Origins {
     }
 }
 
-impl Service<Request<Body1>> for Origins {
+impl TowerService<Request<Body1>> for Origins {
     type Response = Response<AnswerBody>;
     type Error = Unserved;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unserved>> + Send>>;
@@ -172,6 +215,31 @@ impl Service<Request<Body1>> for Origins {
 
     fn call(&mut self, request: Request<Body1>) -> Self::Future {
         Box::pin(self.clone().serve(request))
+    }
+}
+
+/// The instances of a service and the connections to them, for whoever asks them beside a gateway: the looks of resolvers.
+#[derive(Clone, Debug)]
+pub struct Service(pub(super) Origins);
+
+impl Service {
+    /// The instances that a gateway is configured with. Nothing is dialled yet.
+    ///
+    /// # Errors
+    /// When there is no upstream, or no trust to be had.
+    pub fn of(config: &GatewayConfig) -> Result<Self, GatewayError> {
+        Origins::of(config).map(Self)
+    }
+}
+
+impl Fetch for Service {
+    fn fetch(&self, request: Request<Vec<u8>>, place: LookPlace) -> FetchFuture<'_> {
+        match place {
+            LookPlace::Origin => Box::pin(self.0.look(request)),
+            LookPlace::Elsewhere => {
+                Box::pin(async { whole(self.0.upstream().forward(whole_body(request)).await).await })
+            }
+        }
     }
 }
 
