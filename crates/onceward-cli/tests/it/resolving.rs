@@ -3,10 +3,10 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant, SystemTime},
@@ -179,7 +179,7 @@ fn home(resolver: &str) -> (Home, PathBuf) {
 
 const PROBE: &str = "[[resolver]]\nrecipe = \"{recipe}\"\n";
 
-fn gateway(home: &Home, config: &PathBuf, shop: &Shop) -> Server {
+fn gateway(home: &Home, config: &Path, shop: &Shop) -> Server {
     let upstream = shop.url();
     let arguments = ["gateway", "--listen", "127.0.0.1:0", "--json", "--upstream", &upstream];
     Server::start(home.command(&arguments).arg("--config").arg(config))
@@ -211,7 +211,7 @@ fn settled(ask: impl Fn() -> Answer) -> Answer {
 }
 
 /// The evidence of the verdict.
-fn evidence(home: &Home, config: &PathBuf, key: &str) -> String {
+fn evidence(home: &Home, config: &Path, key: &str) -> String {
     let shown = home.run(&["effects", "show", key, "--json", "--config", config.to_str().unwrap()]).json();
     let log = shown["effects"][0]["audit"].as_array().unwrap_or_else(|| panic!("{shown}"));
     let resolved =
