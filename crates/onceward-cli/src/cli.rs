@@ -28,6 +28,7 @@ pub(crate) fn command() -> Command {
         .subcommand(check())
         .subcommand(ca())
         .subcommand(effects())
+        .subcommand(resolve())
         .subcommand(store())
         .subcommand(config())
         .subcommand(
@@ -234,6 +235,43 @@ fn effects() -> Command {
                 .arg(json()),
             &takes,
         ))
+}
+
+fn resolve() -> Command {
+    let file = |name: &'static str, value_name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value_name).value_parser(value_parser!(PathBuf)).help(help)
+    };
+    Command::new("resolve")
+        .about("Recipes, by which the program finds out what became of an effect in doubt")
+        .subcommand_required(true)
+        .subcommand(Command::new("recipes").about("List the recipes that come with the program").arg(json()))
+        .subcommand(
+            Command::new("try")
+                .about("Show the look that a recipe makes of a request, and judge an answer by it; nothing is sent")
+                .after_help(
+                    "Both files are HTTP messages, as `curl -i` writes them; the request's first line has the whole address.\n\
+                     Exit status: 0 when the answer tells, 1 when it is unclear, 2 when a file or the recipe is wrong.\n\n\
+                     Examples:\n  onceward resolve try redmine --request lost.http\n  \
+                     onceward resolve try ./shop.toml --request lost.http --against answer.http --claimed-at 2026-11-21T12:00:00Z",
+                )
+                .arg(Arg::new("recipe").required(true).value_name("RECIPE").help("Its name, or a file"))
+                .arg(file("request", "FILE", "The request whose answer was lost").required(true))
+                .arg(file("against", "FILE", "The site's answer to the look"))
+                .arg(
+                    Arg::new("parameter")
+                        .long("parameter")
+                        .value_name("NAME=VALUE")
+                        .action(ArgAction::Append)
+                        .help("What the recipe wants to be told; may be given several times"),
+                )
+                .arg(
+                    Arg::new("claimed-at")
+                        .long("claimed-at")
+                        .value_name("TIME")
+                        .help("When the request was claimed [default: a minute before the answer's Date]"),
+                )
+                .arg(json()),
+        )
 }
 
 fn store() -> Command {

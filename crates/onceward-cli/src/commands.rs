@@ -8,6 +8,7 @@ mod doors;
 pub(crate) mod effects;
 pub(crate) mod gateway;
 pub(crate) mod proxy;
+pub(crate) mod resolve;
 mod serving;
 pub(crate) mod shell;
 pub(crate) mod store;

@@ -48,6 +48,11 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             Some((name, command)) => commands::effects::run(name, &resolved(command)?, command),
             None => Ok(ExitCode::SUCCESS),
         },
+        Some(("resolve", resolve)) => match resolve.subcommand() {
+            Some(("recipes", recipes)) => commands::resolve::recipes(is_json(recipes)),
+            Some(("try", attempt)) => commands::resolve::attempt(attempt),
+            Some(_) | None => Ok(ExitCode::SUCCESS),
+        },
         Some(("store", store)) => match store.subcommand() {
             Some(("migrate", migrate)) => commands::store::migrate(&resolved(migrate)?, migrate),
             Some(("verify", verify)) => commands::store::verify(&resolved(verify)?, is_json(verify)),

@@ -34,7 +34,7 @@ use self::{
 };
 pub(crate) use self::{
     gateway::GatewaySettings,
-    resolver::{ResolveSettings, ResolverTable},
+    resolver::{ResolveSettings, ResolverTable, recipe_named},
     spec::TakenBy,
 };
 

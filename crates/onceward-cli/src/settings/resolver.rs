@@ -1,6 +1,6 @@
 //! `[[resolver]]`: who finds out what became of effects in doubt (D2).
 
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use onceward_core::header::Cookies;
@@ -117,19 +117,7 @@ impl ResolverTable {
         self.refuse(&["name", "methods", "paths", "host", "settle"], "a recipe")?;
         let parameters: Vec<_> =
             self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let recipe = match builtin_named(recipe) {
-            Some(builtin) => builtin.recipe(&parameters)?,
-            None if !recipe.contains(['/', '.']) => {
-                let known: Vec<_> = builtin().iter().map(|builtin| builtin.name()).collect();
-                bail!("there is no recipe `{recipe}`; there are {}, or name a file", known.join(", "));
-            }
-            None => {
-                let file = PathBuf::from(recipe);
-                let text = fs::read_to_string(&file).with_context(|| format!("cannot read {recipe}"))?;
-                Recipe::parse_with(&text, &parameters).with_context(|| recipe.to_owned())?
-            }
-        };
-        Ok(ResolverSettings::Probe(Box::new(recipe)))
+        recipe_named(recipe, &parameters).map(|recipe| ResolverSettings::Probe(Box::new(recipe)))
     }
 
     fn effects(&self) -> anyhow::Result<Effects> {
@@ -154,6 +142,21 @@ impl ResolverTable {
         match names.iter().find(|name| self.values.contains_key(**name)) {
             Some(name) => bail!("`{name}` has no meaning for {whose}"),
             None => Ok(()),
+        }
+    }
+}
+
+/// A recipe that comes with the program, or one from a file.
+pub(crate) fn recipe_named(named: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Recipe> {
+    match builtin_named(named) {
+        Some(builtin) => Ok(builtin.recipe(parameters)?),
+        None if !named.contains(['/', '.']) => {
+            let known: Vec<_> = builtin().iter().map(|builtin| builtin.name()).collect();
+            bail!("there is no recipe `{named}`; there are {}, or name a file", known.join(", "));
+        }
+        None => {
+            let text = fs::read_to_string(named).with_context(|| format!("cannot read {named}"))?;
+            Recipe::parse_with(&text, parameters).with_context(|| named.to_owned())
         }
     }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::kit::{Answer, Exchange, Home, Server};
+use crate::kit::{self, Answer, Exchange, Home, Server};
 
 /// How long a verdict may take: looks have pauses of some seconds.
 const VERDICT_TIME_MAX: Duration = Duration::from_secs(40);
@@ -358,4 +358,52 @@ fn a_resolver_that_cannot_be_is_refused_with_its_line() {
         let said = ran.stderr.to_lowercase();
         assert!(said.contains(&expected.to_lowercase()) && said.contains("onceward.toml:"), "{text}: {said}");
     }
+}
+
+// covers: D2
+#[test]
+fn a_recipe_is_tried_on_files_before_it_is_trusted() {
+    let (home, _) = home(PROBE);
+    let write = |name: &str, text: &str| {
+        fs::write(home.join(name), text).unwrap();
+        home.join(name).to_str().unwrap().to_owned()
+    };
+    let request = write(
+        "lost.http",
+        "POST https://shop.example/orders HTTP/1.1\r\ncontent-type: application/json\r\nauthorization: Bearer s3cret\r\n\r\n\
+         {\"reference\":\"r1\"}",
+    );
+    let recipe = home.join("shop.toml").to_str().unwrap().to_owned();
+    let head =
+        "HTTP/1.1 200 OK\r\ndate: Sun, 22 Nov 2026 12:00:00 GMT\r\ncontent-type: application/json\r\n\r\n";
+    let cases = [
+        (r#"{"count": 1, "orders": [{"number": "A7", "reference": "r1"}]}"#, "found", json!("A7"), 0),
+        (r#"{"count": 0, "orders": []}"#, "not found", json!(null), 0),
+        (r#"{"error": "log in"}"#, "unclear", json!(null), 1),
+    ];
+    for (body, saw, reference, code) in cases {
+        let answer = write("answer.http", &format!("{head}{body}"));
+        let arguments = ["resolve", "try", &recipe, "--request", &request, "--against", &answer, "--json"];
+        let ran = kit::ran(&mut kit::command(&arguments));
+        let told: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!((ran.code, told["sighting"]["saw"].as_str()), (Some(code), Some(saw)), "{told}");
+        assert_eq!(told["sighting"]["reference"], reference);
+        assert_eq!(told["look"]["url"], json!("https://shop.example/orders?reference=r1"));
+        assert!(!ran.stdout.contains("s3cret"), "{}", ran.stdout);
+    }
+    let ran = kit::ran(&mut kit::command(&["resolve", "try", &recipe, "--request", &request]));
+    let expected = "the look: GET https://shop.example/orders?reference=r1\n";
+    assert!(ran.code == Some(0) && ran.stdout.starts_with(expected), "{ran:?}");
+    let relative = write("relative.http", "POST /orders HTTP/1.1\r\n\r\n");
+    let ran = kit::ran(&mut kit::command(&["resolve", "try", &recipe, "--request", &relative]));
+    assert!(ran.code == Some(2) && ran.stderr.contains("write the whole address"), "{ran:?}");
+}
+
+#[test]
+fn the_recipes_that_come_along_are_listed() {
+    let listed = kit::ran(&mut kit::command(&["resolve", "recipes", "--json"])).json();
+    let names: Vec<_> =
+        listed["recipes"].as_array().unwrap().iter().map(|recipe| recipe["name"].clone()).collect();
+    assert!(names.contains(&json!("redmine")) && names.contains(&json!("django-oscar")), "{names:?}");
+    assert!(listed["recipes"][0]["source"].as_str().unwrap().starts_with("https://"), "{listed}");
 }
