@@ -142,6 +142,61 @@
 //! A panic leaves the effect in doubt. A handler that knows better adds [`effect::none()`] (nothing happened, the key is free) or
 //! [`effect::done()`] (it is over, whatever the status) to its answer.
 //!
+//! # When nobody knows
+//!
+//! A handler that panicked, a process that was killed: what became of the effect is in doubt, and its repeats are refused until somebody
+//! finds out. Best, that is a [`Resolver`](resolve::Resolver), which looks where the effect would be. It gets what a
+//! [`Keeper`](resolve::Keeper) kept of the request, sealed in the store until the effect is known to be over.
+//!
+//! ```
+//! use std::{sync::{Arc, Mutex}, time::Duration};
+//! use axum::{Router, body::Body, http::Request, routing::post};
+//! use onceward::{OriginSettings, Profile, Setup, resolve::{Doubtful, Keeper, Look, LookFuture, Pace, Resolver, Sight}};
+//! use tower::ServiceExt;
+//!
+//! #[derive(Debug, Default)]
+//! struct Ledger(Mutex<Vec<String>>);
+//!
+//! impl Resolver for Ledger {
+//!     fn name(&self) -> &str {
+//!         "ledger"
+//!     }
+//!
+//!     fn look<'a>(&'a self, doubt: &'a Doubtful) -> LookFuture<'a> {
+//!         let wanted = String::from_utf8_lossy(&doubt.request).into_owned();
+//!         let is_booked = self.0.lock().unwrap().contains(&wanted);
+//!         // That it is not there counts only once nothing can be on its way any more.
+//!         let settling = Duration::from_secs(30);
+//!         let sight = if is_booked { Sight::Happened(None) } else { Sight::Nothing { settling } };
+//!         Box::pin(async { Look { sight, evidence: "looked into the ledger".into() } })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ledger = Arc::new(Ledger::default());
+//! let once = Setup::at("memory:")?.start().await?;
+//! once.resolve_by(vec![ledger.clone()], Pace::default());
+//! let keeper = Keeper::new(|_, _, body| Some(body.to_vec().into()));
+//! let settings = OriginSettings { keeper: Some(keeper), ..OriginSettings::of(Profile::onceward()) };
+//!
+//! let transfer = async move |amount: String| -> String {
+//!     ledger.0.lock().unwrap().push(amount);
+//!     panic!("after the effect");
+//! };
+//! let app = Router::new().route("/transfer", post(transfer)).layer(once.layer_with(settings));
+//! let ask = || Request::post("/transfer").header("idempotency-key", "t-17").body(Body::from("25.00"));
+//!
+//! let first = app.clone().oneshot(ask()?).await?;
+//! assert_eq!(first.headers()["intent-status"], "unknown");
+//! # tokio::time::sleep(Duration::from_millis(200)).await;
+//! let retry = app.oneshot(ask()?).await?;
+//! assert_eq!(retry.headers()["idempotency-key-consumed"], "true"); // it happened, once
+//! # once.close(Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Stopping
 //!
 //! First the server, then [`Onceward::close`]: effects run in tasks of their own, and those of clients that went away are waited for.
@@ -183,6 +238,14 @@ pub use onceward_tower::{
 pub use running::Onceward;
 pub use setup::{Setup, SetupError};
 pub use store_url::{DatabaseKind, DatabaseUrl, StoreUrl, StoreUrlInvalid};
+
+/// Finding out what became of effects in doubt.
+#[cfg(feature = "tower")]
+pub mod resolve {
+    pub use onceward_core::outcome::{Content, Outcome};
+    pub use onceward_engine::{Doubtful, Look, LookFuture, Pace, Resolver, Sight};
+    pub use onceward_tower::{Keeper, Origin};
+}
 
 /// The middleware for Actix Web, which [`Onceward::actix`] makes, and what its handlers can ask for.
 #[cfg(feature = "actix")]

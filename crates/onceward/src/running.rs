@@ -1,10 +1,14 @@
 //! What a service holds while it runs.
 
+#[cfg(feature = "tower")]
+use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "tower")]
 use onceward_core::profile::Profile;
 use onceward_engine::{DrainReport, Engine};
+#[cfg(feature = "tower")]
+use onceward_engine::{Pace, Resolver};
 #[cfg(feature = "tower")]
 use onceward_tower::{OnceLayer, OriginRules, origin::OriginSettings};
 
@@ -63,6 +67,14 @@ impl Onceward {
         let rules = OriginRules::new(self.engine.clone(), settings);
         let surface = rules.surface();
         onceward_actix::Once::new(self.engine.clone(), rules, surface)
+    }
+
+    /// Has `resolvers` find out, in their order, what became of effects in doubt (D2); once for a running guard.
+    ///
+    /// They are asked only about requests of which [`OriginSettings::keeper`] kept something.
+    #[cfg(feature = "tower")]
+    pub fn resolve_by(&self, resolvers: Vec<Arc<dyn Resolver>>, pace: Pace) {
+        self.engine.resolve_by(resolvers, pace);
     }
 
     /// Takes no new keyed requests, waits up to `patience` for the effects under way, and writes down what is left.
