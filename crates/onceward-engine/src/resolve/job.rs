@@ -7,7 +7,9 @@ use onceward_core::{
     record::{Attempt, AttemptId, Decision, Inquiry, Record, State},
     time::Timestamp,
 };
-use onceward_store::{Entry, EntryFilter, Reply, Resolution, ResolutionChange, StoreError, Stored};
+use onceward_store::{
+    Entry, EntryFilter, PageCursor, Reply, Resolution, ResolutionChange, StoreError, Stored,
+};
 use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
@@ -23,6 +25,9 @@ use crate::{
 /// Records in doubt that are listed at once.
 const PAGE_ENTRIES_MAX: usize = 100;
 
+/// Pages that one round lists beside the first: after an outage, thousands of effects may be in doubt, and the listing goes on next time.
+const ROUND_PAGES_MAX: usize = 10;
+
 /// The looking of one process.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -30,6 +35,13 @@ pub(crate) struct Job {
     resolvers: Vec<Arc<dyn Resolver>>,
     pace: Pace,
     looks_free: Arc<Semaphore>,
+}
+
+/// One way through all that is in doubt, in as many rounds as it takes.
+#[derive(Debug, Default)]
+struct Pass {
+    after: Option<PageCursor>,
+    oldest: Option<Timestamp>,
 }
 
 /// What was made of all looks of one turn.
@@ -47,15 +59,19 @@ impl Job {
 
     /// Looks until the engine closes.
     pub(crate) async fn run(self: Arc<Self>) {
-        let mut is_alerted = false;
+        let (mut pass, mut is_alerted) = (Pass::default(), false);
         loop {
             let roused = self.engine.0.doubted.notified();
-            let oldest = tokio::select! {
-                oldest = self.round() => oldest,
+            let listed = tokio::select! {
+                listed = self.round(&mut pass) => listed,
                 () = self.engine.0.closing.cancelled() => return,
             };
-            match oldest {
-                Ok(oldest) => self.note_oldest(oldest, &mut is_alerted),
+            match listed {
+                Ok(()) if pass.after.is_none() => {
+                    self.note_oldest(pass.oldest, &mut is_alerted);
+                    pass = Pass::default();
+                }
+                Ok(()) => {}
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn Error, "effects in doubt not listed");
                 }
@@ -68,26 +84,36 @@ impl Job {
         }
     }
 
-    /// Begins a look at each doubt whose turn it is, and says since when the oldest one lasts.
-    async fn round(self: &Arc<Self>) -> Result<Option<Timestamp>, StoreError> {
-        let mut oldest: Option<Timestamp> = None;
+    /// Begins a look at each doubt whose turn it is, the newest first, then from where the pass stopped; it is over where `after` is none.
+    async fn round(self: &Arc<Self>, pass: &mut Pass) -> Result<(), StoreError> {
         if self.engine.0.tally.in_doubt() == 0 {
-            return Ok(oldest);
+            *pass = Pass::default();
+            return Ok(());
         }
-        let mut after = None;
-        loop {
-            let filter = EntryFilter { in_doubt_only: true, ..EntryFilter::default() };
-            let page = self.engine.list(filter, after, PAGE_ENTRIES_MAX).await?;
-            for entry in page.entries {
-                let since = entry.record.since;
-                oldest = Some(oldest.map_or(since, |oldest| oldest.min(since)));
-                self.begin(entry).await;
-            }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(oldest),
-            }
+        let next = self.page(None, pass).await?;
+        if pass.after.is_none() {
+            pass.after = next;
         }
+        for _ in 0..ROUND_PAGES_MAX {
+            let Some(after) = pass.after else { return Ok(()) };
+            pass.after = self.page(Some(after), pass).await?;
+        }
+        Ok(())
+    }
+
+    async fn page(
+        self: &Arc<Self>,
+        after: Option<PageCursor>,
+        pass: &mut Pass,
+    ) -> Result<Option<PageCursor>, StoreError> {
+        let filter = EntryFilter { in_doubt_only: true, ..EntryFilter::default() };
+        let page = self.engine.list(filter, after, PAGE_ENTRIES_MAX).await?;
+        for entry in page.entries {
+            let since = entry.record.since;
+            pass.oldest = Some(pass.oldest.map_or(since, |oldest| oldest.min(since)));
+            self.begin(entry).await;
+        }
+        Ok(page.next)
     }
 
     async fn begin(self: &Arc<Self>, entry: Entry) {

@@ -226,6 +226,22 @@ async fn a_resolver_that_hangs_or_panics_stops_nobody() {
     }
 }
 
+// covers: D2, S1
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_every_doubt_gets_its_look() {
+    const DOUBTS: usize = 2_500;
+    let engine = World::sound().engine(Limits::default()).await;
+    for number in 0..DOUBTS {
+        lost(&engine, &format!("k{number}")).await;
+    }
+    let resolver = Scripted::saying([Sight::Never]);
+    engine.resolve_by(vec![resolver.clone()], Pace::default());
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(resolver.looks(), vec![1; DOUBTS]);
+    let metrics = engine.telemetry().render();
+    assert!(metrics.contains("onceward_in_doubt_records 0\n"), "{metrics}");
+}
+
 // covers: D2
 #[tokio::test(start_paused = true)]
 async fn processes_of_one_store_share_the_looking() {
