@@ -1,6 +1,6 @@
 //! Which requests of a browser the forward proxy guards, and how (B1, B2).
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderMap, HeaderName, Method, header, request::Parts};
 use onceward_core::{
@@ -127,8 +127,9 @@ impl Rules for ForwardRules {
 }
 
 /// The name as servers read it that hand fields on as variables (RFC 3875, 4.1.18): an underscore is a hyphen to them.
-fn hyphened(name: &HeaderName) -> String {
-    name.as_str().replace('_', "-")
+fn hyphened(name: &HeaderName) -> Cow<'_, str> {
+    let name = name.as_str();
+    if name.contains('_') { Cow::Owned(name.replace('_', "-")) } else { Cow::Borrowed(name) }
 }
 
 /// Takes fields out and leaves the rest in its order, by which sites tell clients apart.

@@ -299,8 +299,14 @@ fn read_key(head: &Parts, carriers: &Carriers) -> Result<Option<Key>, Refusal> {
 
 /// The values of the fields that override a method, in any spelling.
 fn overrides(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
-    let is_override = |name: &str| METHOD_OVERRIDES.contains(&&*name.replace('_', "-"));
+    let is_override = |name: &str| METHOD_OVERRIDES.iter().any(|known| is_spelt(name, known));
     headers.iter().filter(move |(name, _)| is_override(name.as_str())).map(|(_, value)| value)
+}
+
+/// Whether `name` is `known`, perhaps with underscores for its hyphens.
+fn is_spelt(name: &str, known: &str) -> bool {
+    let hyphened = name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
+    name.len() == known.len() && hyphened.eq(known.bytes())
 }
 
 fn scope(guarding: &Guarding, name: &str, method: &str, path: &str) -> Scope {
