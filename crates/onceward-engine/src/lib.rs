@@ -11,6 +11,7 @@ mod drive;
 mod engine;
 mod entropy;
 mod execution;
+mod held;
 mod limits;
 mod moment;
 mod operator;

@@ -8,4 +8,5 @@ mod kit;
 mod processes;
 mod running;
 mod simulation;
+mod store_down;
 mod trouble;
