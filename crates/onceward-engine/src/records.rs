@@ -72,7 +72,8 @@ impl Records {
         settle: &Settle,
         deadline: Instant,
     ) -> Result<Reply, StoreError> {
-        self.repeat("settle", Patience::until(deadline), || self.store.settle(id, attempt, settle.clone())).await
+        self.repeat("settle", Patience::until(deadline), || self.store.settle(id, attempt, settle.clone()))
+            .await
     }
 
     /// Runs an operation that needs no repetition.

@@ -45,7 +45,12 @@ fn config_check_says_what_an_open_route_costs_and_config_print_shows_it() {
     let wrong = home.run(&["config", "check", "--when-store-down", "ajar"]);
     let (code, said) = refused(&wrong);
     assert_eq!(code, Some(2));
-    assert!(said.contains("policy.when_store_down = \"ajar\" (from --when-store-down): expected `closed` or `open`"), "{said}");
+    assert!(
+        said.contains(
+            "policy.when_store_down = \"ajar\" (from --when-store-down): expected `closed` or `open`"
+        ),
+        "{said}"
+    );
 }
 
 #[test]

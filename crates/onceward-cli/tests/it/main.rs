@@ -13,4 +13,5 @@ mod kit;
 mod routes;
 mod scale_out;
 mod serving;
+mod store_down;
 mod suites;

@@ -50,9 +50,9 @@ async fn an_answer_without_a_claim_is_marked_and_never_replayed() {
     let count = Count::default();
     let site = count.site(|order| response(201, &[], text(format!("order {order}"))));
     let (world, shop) = shop(&Profile::onceward(), 2 * TRIES, site).await;
-    let ordered = async || written(shop.clone().oneshot(order(&[("idempotency-key", "k")])).await.unwrap()).await;
-    let unguarded =
-        |order: usize| format!("201\nintent-status: unguarded\n{ADVERTISED}\norder {order}");
+    let ordered =
+        async || written(shop.clone().oneshot(order(&[("idempotency-key", "k")])).await.unwrap()).await;
+    let unguarded = |order: usize| format!("201\nintent-status: unguarded\n{ADVERTISED}\norder {order}");
     assert_eq!(ordered().await, unguarded(1));
     assert_eq!(ordered().await, unguarded(2), "nothing is remembered of the first");
     assert_eq!(world.records().await, 0);
@@ -66,8 +66,9 @@ async fn an_answer_without_a_claim_is_marked_and_never_replayed() {
 async fn only_what_is_true_without_a_claim_is_said() {
     // A contract that marks first answers and replays, and an origin with a word of its own on the key.
     let profile = Profile::named("idemstep").unwrap();
-    let site = Count::default()
-        .site(|_| response(503, &[("idempotency-key-consumed", "false"), ("intent-status", "committed")], text("")));
+    let site = Count::default().site(|_| {
+        response(503, &[("idempotency-key-consumed", "false"), ("intent-status", "committed")], text(""))
+    });
     let (_world, shop) = shop(&profile, TRIES, site).await;
     let answer = written(shop.clone().oneshot(order(&[("x-idem-key", "k")])).await.unwrap()).await;
     let expected = format!("503\nidempotency-key-consumed: false\nintent-status: unguarded\n{ADVERTISED}\n");
@@ -104,7 +105,8 @@ async fn a_handler_learns_the_key_and_the_intent_and_that_nobody_holds_a_claim()
 #[tokio::test(start_paused = true)]
 async fn what_its_client_does_not_mean_any_more_is_not_sent() {
     let count = Count::default();
-    let (_world, shop) = shop(&Profile::onceward(), TRIES, count.site(|_| response(200, &[], text("")))).await;
+    let (_world, shop) =
+        shop(&Profile::onceward(), TRIES, count.site(|_| response(200, &[], text("")))).await;
     let expired = order(&[("idempotency-key", "k"), ("intent-expires-at", "2026-11-21T11:59:59Z")]);
     assert_eq!(problem(&shop, expired).await, "400 intent-expired");
     assert_eq!(count.get(), 0);
@@ -114,8 +116,13 @@ async fn what_its_client_does_not_mean_any_more_is_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_service_that_fails_without_a_claim_fails_as_for_a_request_without_a_key() {
     let trouble = || Trouble(Evidence::Unknown(DoubtReason::NoAnswer));
-    let (_world, shop) = shop(&Profile::onceward(), TRIES, site(move |_| async move { Err(trouble()) })).await;
+    let (_world, shop) =
+        shop(&Profile::onceward(), TRIES, site(move |_| async move { Err(trouble()) })).await;
     let failed = shop.clone().oneshot(order(&[("idempotency-key", "k")])).await;
     assert_eq!(failed.err(), Some(trouble()));
-    assert_eq!(problem(&shop, order(&[("idempotency-key", "k")])).await, "409 outcome-unknown", "guarded again");
+    assert_eq!(
+        problem(&shop, order(&[("idempotency-key", "k")])).await,
+        "409 outcome-unknown",
+        "guarded again"
+    );
 }
