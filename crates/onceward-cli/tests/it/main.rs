@@ -6,6 +6,8 @@ mod check;
 mod commands;
 mod demo;
 mod deploy;
+mod frozen;
+mod full_disk;
 mod gateway;
 mod gateway_certificate;
 mod gateway_supervised;
