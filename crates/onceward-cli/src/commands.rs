@@ -7,6 +7,7 @@ pub(crate) mod demo;
 mod doors;
 pub(crate) mod effects;
 pub(crate) mod gateway;
+mod meeting;
 pub(crate) mod proxy;
 mod serving;
 pub(crate) mod shell;

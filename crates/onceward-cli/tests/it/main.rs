@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod barrier;
 mod check;
 mod commands;
 mod demo;

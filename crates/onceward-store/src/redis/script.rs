@@ -14,6 +14,7 @@ pub(super) enum Script {
     Judge,
     Look,
     Quarantine,
+    Raise,
     Read,
     Survey,
     Trim,
@@ -29,7 +30,7 @@ macro_rules! guarded {
 
 impl Script {
     /// In the order of their numbers.
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Append,
         Self::Clock,
         Self::Correct,
@@ -41,6 +42,7 @@ impl Script {
         Self::Judge,
         Self::Look,
         Self::Quarantine,
+        Self::Raise,
         Self::Read,
         Self::Survey,
         Self::Trim,
@@ -61,6 +63,7 @@ impl Script {
             Self::Judge => guarded!("judge"),
             Self::Look => guarded!("look"),
             Self::Quarantine => guarded!("quarantine"),
+            Self::Raise => guarded!("raise"),
             Self::Read => guarded!("read"),
             Self::Survey => guarded!("survey"),
             Self::Trim => guarded!("trim"),
@@ -72,7 +75,13 @@ impl Script {
     /// Whether an answer to it has to be as durable as the store promises.
     pub(super) const fn writes(self) -> bool {
         match self {
-            Self::Append | Self::Exchange | Self::Found | Self::Founded | Self::Judge | Self::Vanish => true,
+            Self::Append
+            | Self::Exchange
+            | Self::Found
+            | Self::Founded
+            | Self::Judge
+            | Self::Raise
+            | Self::Vanish => true,
             Self::Clock
             | Self::Correct
             | Self::Fetch
