@@ -3,10 +3,12 @@
 //! [`Record::on`] is the only place where the life of a key is decided. Stores call it inside their atomic section and write back
 //! what it returns; the engine acts on the [`Decision`]. Nobody else matches on a state to decide what may run.
 
+mod inquiry;
 mod state;
 
 use core::time::Duration;
 
+pub use self::inquiry::Inquiry;
 pub use self::state::{
     AfterRetention, Attempt, AttemptId, DoubtReason, Epoch, Interest, OnLapse, OnMismatch, Record, Sealed,
     Settlement, State, Terms, TombstoneKind,
@@ -27,6 +29,8 @@ pub enum Event {
         fingerprint: Fingerprint,
         /// What the route decides.
         terms: Terms,
+        /// What a resolver needs of the request, sealed; `None` where no resolver would look.
+        request: Option<Sealed>,
     },
     /// The holder works on (L3).
     Renewed {
@@ -60,6 +64,15 @@ pub enum Event {
         verdict: Verdict,
         /// The epoch of the attempt that was judged: of no other one does the verdict say anything.
         judged: Epoch,
+    },
+    /// Somebody is about to look what became of an effect in doubt (D2).
+    Inquired {
+        /// The epoch of the attempt that the look is about.
+        judged: Epoch,
+        /// The looker's name for this look, so that a repeated question finds itself (L11).
+        looker: AttemptId,
+        /// Nobody else looks before it has passed.
+        pause: Duration,
     },
     /// The owner does not want it any more (D5); the tombstone stays for `remember`.
     Cancelled {
@@ -170,6 +183,7 @@ impl Record {
             claimed_at: Timestamp::from_ms(0),
             terms: None,
             overruled: None,
+            inquiry: None,
         }
     }
 
@@ -206,8 +220,8 @@ impl Record {
     pub fn on(self, event: Event, now: Timestamp) -> (Self, Decision) {
         let record = self.aged(now);
         match event {
-            Event::Arrived { attempt, fingerprint, terms } => {
-                record.arrived(attempt, fingerprint, terms, now)
+            Event::Arrived { attempt, fingerprint, terms, request } => {
+                record.arrived(attempt, fingerprint, terms, request, now)
             }
             Event::Renewed { attempt } => record.renewed(attempt, now),
             Event::Completed { attempt, outcome } => record.completed(attempt, outcome, now),
@@ -215,6 +229,9 @@ impl Record {
             Event::Doubted { attempt, reason } => record.doubted(attempt, reason, now),
             Event::HolderGone => record.holder_gone(now),
             Event::Resolved { verdict, judged } => record.resolved(verdict, judged, now),
+            Event::Inquired { judged, looker, pause } => {
+                record.lapsed_at(now).inquired(judged, looker, pause, now)
+            }
             Event::Cancelled { remember } => record.cancelled(remember, now),
             Event::Swept => (record.lapsed_at(now), Decision::Unchanged),
         }
@@ -247,6 +264,7 @@ impl Record {
         attempt: Attempt,
         fingerprint: Fingerprint,
         terms: Terms,
+        request: Option<Sealed>,
         now: Timestamp,
     ) -> (Self, Decision) {
         // Compared before the state is looked at, so that in flight, done and in doubt look the same to a stranger (F6).
@@ -255,7 +273,7 @@ impl Record {
             Err(decision) => return (self, decision),
         };
         match self.state {
-            State::Absent => self.claimed(attempt, fingerprint, terms, now),
+            State::Absent => self.claimed(attempt, fingerprint, terms, request, now),
             State::Claimed { attempt: holder, lease_until } if now < lease_until => {
                 // The holder's own name is a claim repeated after a lost answer (L11).
                 let decision = if holder.id == attempt.id {
@@ -267,7 +285,7 @@ impl Record {
             }
             // Past its lease the claimant itself has given up already (L12), so its name makes no difference.
             State::Claimed { attempt: holder, .. } => match self.on_lapse() {
-                OnLapse::Execute => self.claimed(attempt, fingerprint, terms, now),
+                OnLapse::Execute => self.claimed(attempt, fingerprint, terms, request, now),
                 OnLapse::Doubt => {
                     let reason = DoubtReason::LeaseLapsed;
                     let denial = Denial::InDoubt { reason, sent_at: self.claimed_at };
@@ -288,7 +306,7 @@ impl Record {
             }
             State::Tombstone { kind: TombstoneKind::Expired, .. } => match terms.after_retention {
                 AfterRetention::Refuse => (self, Decision::Refuse(Denial::Expired)),
-                AfterRetention::Execute => self.claimed(attempt, fingerprint, terms, now),
+                AfterRetention::Execute => self.claimed(attempt, fingerprint, terms, request, now),
             },
         }
     }
@@ -502,6 +520,7 @@ impl Record {
         attempt: Attempt,
         fingerprint: Fingerprint,
         terms: Terms,
+        request: Option<Sealed>,
         now: Timestamp,
     ) -> (Self, Decision) {
         // A store whose epochs went back must not grant an old one again (L14).
@@ -514,6 +533,7 @@ impl Record {
             claimed_at: now,
             terms: Some(terms),
             overruled: self.overruled,
+            inquiry: request.map(Inquiry::of),
         };
         (record, Decision::Execute(attempt))
     }
@@ -521,7 +541,7 @@ impl Record {
     fn done(self, attempt: Attempt, outcome: Option<Sealed>, how: Settlement, now: Timestamp) -> Self {
         let retention = self.terms.map_or(Duration::MAX, |terms| terms.retention);
         let state = State::Done { attempt, outcome, how, expires_at: now.after(retention) };
-        Self { state, since: now, ..self }
+        Self { state, since: now, inquiry: None, ..self }
     }
 
     fn in_doubt(self, attempt: Attempt, reason: DoubtReason, now: Timestamp) -> Self {
@@ -542,7 +562,7 @@ impl Record {
             | State::InDoubt { interest: Interest::Wanted, .. }
             | State::Tombstone { .. } => State::Absent,
         };
-        Self { state, since: now, ..self }
+        Self { state, since: now, inquiry: None, ..self }
     }
 
     fn on_lapse(&self) -> OnLapse {

@@ -12,6 +12,7 @@ use onceward_core::{
     secret::Secret,
 };
 use onceward_store::Undated;
+use zeroize::Zeroizing;
 
 use crate::audit::Trace;
 
@@ -37,6 +38,8 @@ pub struct Call {
     pub trace: Trace,
     /// What an unknown key without a time of issue means after history was lost (T5).
     pub undated: Undated,
+    /// What a resolver will need of the request, kept sealed until the effect is known to be over; `None` where none would look (D2).
+    pub request: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Call {

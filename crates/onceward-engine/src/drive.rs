@@ -224,6 +224,7 @@ impl Drive {
             label: self.label.clone(),
             issued_at: self.call.key.issued_at(),
             undated: self.call.undated,
+            request: self.sealed_request().map_err(Arrival::Refused)?,
         };
         // The holder's own deadline starts before the claim is sent (L12).
         let usable = usable(self.call.policy.lease);
@@ -259,6 +260,18 @@ impl Drive {
             }
         };
         Err(Arrival::Refused(refusal))
+    }
+
+    fn sealed_request(&self) -> Result<Option<Sealed>, Refusal> {
+        let Some(request) = &self.call.request else { return Ok(None) };
+        let engine = &self.engine.0;
+        match engine.sealer.seal_request(&self.seal_context(), request, &*engine.entropy) {
+            Ok(sealed) => Ok(Some(sealed)),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "request not sealed");
+                Err(store_unavailable(Effect::None))
+            }
+        }
     }
 
     /// Releases a claim whose answer was lost: nothing was sent under it, and only this process can prove that.

@@ -13,9 +13,9 @@ use onceward_core::{
     secret::Secret,
     time::Timestamp,
 };
-use onceward_store::{AuditLog, Clock, Health, Store, StoreError};
+use onceward_store::{AuditLog, Clock, Health, Store, StoreError, Tally};
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::{Notify, Semaphore, oneshot},
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -30,6 +30,7 @@ use crate::{
     limits::Limits,
     probe::{Probe, Stage},
     records::Records,
+    resolve::{Job, Pace, Resolver},
     seal::Sealer,
     telemetry::Telemetry,
     waiters::Waiters,
@@ -73,16 +74,19 @@ pub(crate) struct Inner {
     pub(crate) waiters: Waiters,
     pub(crate) held: Arc<Held>,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) tally: Arc<Tally>,
+    /// An effect fell into doubt here.
+    pub(crate) doubted: Notify,
     pub(crate) audit: AuditQueue,
     pub(crate) audit_log: Arc<dyn AuditLog>,
     /// Calls under way.
     pub(crate) calls: TaskTracker,
     calls_free: Arc<Semaphore>,
     callers: Callers,
-    /// The sweeper and the audit writer.
-    housekeeping: TaskTracker,
+    /// The sweeper, the audit writer, and the looks at what is in doubt.
+    pub(crate) housekeeping: TaskTracker,
     /// No new calls.
-    closing: CancellationToken,
+    pub(crate) closing: CancellationToken,
     /// Calls under way are to give up.
     pub(crate) stop: CancellationToken,
     /// No more audit events will come.
@@ -131,6 +135,8 @@ impl Engine {
             ),
             held: Arc::default(),
             telemetry,
+            tally,
+            doubted: Notify::new(),
             audit,
             audit_log,
             calls: TaskTracker::new(),
@@ -177,6 +183,15 @@ impl Engine {
         drop(counted);
         // The task answers on every path. One that is dropped with its runtime, or fails, may have sent the request.
         receiver.await.unwrap_or_else(|_| Ran::Refused(store_unavailable(Effect::Unknown)))
+    }
+
+    /// Has `resolvers` find out, in their order, what becomes of effects in doubt, until the engine closes (D2). Without any, it is
+    /// only watched how long the oldest doubt lasts. Once for an engine.
+    ///
+    /// An effect is looked for only where its call brought a [`Call::request`].
+    pub fn resolve_by(&self, resolvers: Vec<Arc<dyn Resolver>>, pace: Pace) {
+        let job = Job::new(self.clone(), resolvers, pace);
+        self.0.housekeeping.spawn(job.run());
     }
 
     /// Tells `probe` of every stage that a call reaches from now on. An engine has one probe at the most; a second is ignored.

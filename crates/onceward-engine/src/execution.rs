@@ -128,6 +128,9 @@ impl Execution {
             Settled::Stored => conclusion.tell,
             Settled::Stale | Settled::Failed => conclusion.tell.unrecorded(),
         };
+        if matches!(conclusion.settle, Settle::Doubt(_)) {
+            engine.0.doubted.notify_one();
+        }
         engine.0.waiters.wake(self.drive.id);
         let ran_as = Some((self.attempt, status));
         match (sender, settled) {

@@ -13,6 +13,7 @@ use onceward_store::{
     AuditCursor, Entry, EntryFilter, Health, Page, PageCursor, Reply, Resolution, ResolutionChange,
     StoreError, Stored, StoredAudit,
 };
+use zeroize::Zeroizing;
 
 use crate::{
     audit::AuditEvent,
@@ -21,21 +22,24 @@ use crate::{
 };
 
 /// What an operator or resolver says of an effect in doubt (D3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// It happened; its answer was not seen.
-    Happened,
+    /// It happened, with this answer where one is known.
+    Happened(Option<Box<Outcome>>),
     /// It did not happen and never will: nothing of the first request is still on its way.
     Absent,
+    /// It happened more than once; its answer is none.
+    Multiple,
 }
 
 impl Finding {
     /// The verdict's stable name.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::Happened => "happened",
+            Self::Happened(_) => "happened",
             Self::Absent => "absent",
+            Self::Multiple => "multiple",
         }
     }
 }
@@ -108,9 +112,7 @@ impl Engine {
     /// # Errors
     /// When it does not open under this deployment's secret.
     pub fn open(&self, entry: &Entry, outcome: &Sealed) -> Result<Outcome, OpenError> {
-        let context =
-            SealContext { tenant: &entry.label.tenant, actor: entry.label.actor, id: entry.id, key: None };
-        self.0.sealer.open(&context, outcome)
+        self.0.sealer.open(&seal_context(entry.id, &entry.label), outcome)
     }
 
     /// Applies a verdict to an effect in doubt; the audit log has it with its evidence in the same step (D3, D4).
@@ -128,20 +130,23 @@ impl Engine {
         judged: Epoch,
         evidence: &str,
     ) -> Result<Resolved, StoreError> {
+        let name = finding.as_str();
         let verdict = match finding {
-            Finding::Happened => Verdict::Happened(None),
+            Finding::Happened(None) => Verdict::Happened(None),
+            Finding::Happened(Some(outcome)) => Verdict::Happened(Some(self.seal(id, label, &outcome)?)),
             Finding::Absent => Verdict::Absent,
+            Finding::Multiple => Verdict::Multiple(None),
         };
         let event = AuditEvent {
             epoch: Some(judged.0),
-            reason: Some(finding.as_str()),
+            reason: Some(name),
             evidence: Some(evidence),
             ..AuditEvent::new("resolved", label, self.now())
         };
         let change = ResolutionChange::Verdict { verdict, judged };
         let resolved = self.change(id, label, change, &event).await?;
         if resolved == Resolved::Applied {
-            self.0.telemetry.count_resolution(finding.as_str());
+            self.0.telemetry.count_resolution(name);
         }
         Ok(resolved)
     }
@@ -162,6 +167,23 @@ impl Engine {
         self.change(id, label, ResolutionChange::Cancel { remember }, &event).await
     }
 
+    /// Opens what was kept of the request of a listed record, read anew.
+    pub(crate) fn open_request(
+        &self,
+        entry: &Entry,
+        request: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        self.0.sealer.open_request(&seal_context(entry.id, &entry.label), request)
+    }
+
+    fn seal(&self, id: LookupId, label: &Label, outcome: &Outcome) -> Result<Sealed, StoreError> {
+        let sealed = self.0.sealer.seal(&seal_context(id, label), outcome, &*self.0.entropy);
+        sealed.map_err(|error| StoreError::Unavailable {
+            reason: "the outcome cannot be sealed",
+            source: Some(Box::new(error)),
+        })
+    }
+
     async fn change(
         &self,
         id: LookupId,
@@ -171,7 +193,7 @@ impl Engine {
     ) -> Result<Resolved, StoreError> {
         let audit = event.line(label.key, self.now());
         let is_cancellation = matches!(change, ResolutionChange::Cancel { .. });
-        let resolution = Resolution { id, change, label: label.clone(), audit };
+        let resolution = Resolution { id, change, label: label.clone(), audit: Some(audit) };
         let reply = self.0.records.once("resolve", self.0.records.store.resolve(resolution)).await?;
         self.0.waiters.wake(id);
         let resolved = read_reply(&reply);
@@ -225,6 +247,10 @@ impl Engine {
             }
         }
     }
+}
+
+fn seal_context(id: LookupId, label: &Label) -> SealContext<'_> {
+    SealContext { tenant: &label.tenant, actor: label.actor, id, key: None }
 }
 
 fn read_reply(reply: &Reply) -> Resolved {

@@ -1,4 +1,4 @@
-//! Outcomes sealed at rest (S4).
+//! Outcomes and kept requests, sealed at rest (S4).
 
 use aes_gcm::{
     Aes256Gcm, KeyInit, Nonce,
@@ -21,7 +21,11 @@ use crate::{
 const NONCE_BYTES: usize = 12;
 const SALT_BYTES: usize = 16;
 
-/// What a sealed outcome is bound to: moved to another record, it does not open.
+/// What is sealed, so that the one never opens as the other.
+const OUTCOME: &str = "outcome-seal";
+const REQUEST: &str = "request-seal";
+
+/// What a sealed outcome or request is bound to: moved to another record, it does not open.
 #[derive(Clone, Copy, Debug)]
 pub struct SealContext<'a> {
     /// The record's tenant.
@@ -70,14 +74,37 @@ impl Sealer {
         outcome: &Outcome,
         entropy: &dyn Entropy,
     ) -> Result<Sealed, EntropyError> {
+        let plain = Zeroizing::new(codec::encode(outcome));
+        self.seal_bytes(OUTCOME, context, &plain, entropy)
+    }
+
+    /// Seals what is kept of a request, for one record; never takes it for an outcome.
+    ///
+    /// # Errors
+    /// When the random source fails.
+    pub(crate) fn seal_request(
+        &self,
+        context: &SealContext<'_>,
+        request: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Result<Sealed, EntropyError> {
+        self.seal_bytes(REQUEST, context, request, entropy)
+    }
+
+    fn seal_bytes(
+        &self,
+        purpose: &'static str,
+        context: &SealContext<'_>,
+        plain: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Result<Sealed, EntropyError> {
         let mut salt = [0; SALT_BYTES];
         let mut nonce = [0; NONCE_BYTES];
         entropy.fill(&mut salt)?;
         entropy.fill(&mut nonce)?;
-        let plain = Zeroizing::new(codec::encode(outcome));
-        let payload = Payload { msg: &plain, aad: &associated(context) };
+        let payload = Payload { msg: plain, aad: &associated(context) };
         let cipher = self
-            .cipher(&salt, context.key)
+            .cipher(purpose, &salt, context.key)
             .encrypt(&Nonce::from(nonce), payload)
             // AES-GCM refuses only plaintexts over 64 GiB; limits keep outcomes far below.
             .map_err(|error| EntropyError { source: error.to_string().into() })?;
@@ -93,20 +120,39 @@ impl Sealer {
     /// # Errors
     /// [`OpenError::Forged`] for any other record, tenant, actor, key or secret, and for any changed bit.
     pub fn open(&self, context: &SealContext<'_>, sealed: &Sealed) -> Result<Outcome, OpenError> {
+        Ok(codec::decode(&self.open_bytes(OUTCOME, context, sealed)?)?)
+    }
+
+    /// Opens what was kept of a request.
+    ///
+    /// # Errors
+    /// [`OpenError::Forged`], as for an outcome.
+    pub(crate) fn open_request(
+        &self,
+        context: &SealContext<'_>,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        self.open_bytes(REQUEST, context, sealed)
+    }
+
+    fn open_bytes(
+        &self,
+        purpose: &'static str,
+        context: &SealContext<'_>,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let (salt, rest) = sealed.0.split_first_chunk::<SALT_BYTES>().ok_or(OpenError::Forged)?;
         let (nonce, cipher) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(OpenError::Forged)?;
         let payload = Payload { msg: cipher, aad: &associated(context) };
-        let plain = self
-            .cipher(salt, context.key)
+        self.cipher(purpose, salt, context.key)
             .decrypt(&Nonce::from(*nonce), payload)
             .or(Err(OpenError::Forged))
-            .map(Zeroizing::new)?;
-        Ok(codec::decode(&plain)?)
+            .map(Zeroizing::new)
     }
 
-    fn cipher(&self, salt: &[u8; SALT_BYTES], key: Option<&Key>) -> Aes256Gcm {
+    fn cipher(&self, purpose: &'static str, salt: &[u8; SALT_BYTES], key: Option<&Key>) -> Aes256Gcm {
         // HMAC-SHA-256 is the pseudo-random function that HKDF expands with; one block of it is the key.
-        let digest = self.secret.digest("outcome-seal").field(salt);
+        let digest = self.secret.digest(purpose).field(salt);
         let digest = match key {
             None => digest.field(b"deployment"),
             Some(key) => digest.field(b"client").field(key.expose().as_bytes()),

@@ -117,6 +117,7 @@ impl Engine {
             effect: "POST onceward:self-test".to_owned(),
             trace: Trace::default(),
             undated: Undated::Execute,
+            request: None,
         })
     }
 }

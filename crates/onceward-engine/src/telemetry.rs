@@ -42,6 +42,13 @@ struct VerdictLabel {
     verdict: &'static str,
 }
 
+/// Resolvers are as many as the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LookLabels {
+    resolver: String,
+    sight: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     op: &'static str,
@@ -72,6 +79,8 @@ pub struct Telemetry {
     requests: Family<OutcomeLabel, Counter>,
     durations: Histogram,
     resolutions: Family<VerdictLabel, Counter>,
+    looks: Family<LookLabels, Counter>,
+    oldest_doubt: Gauge<f64, AtomicU64>,
     swept: Family<OutcomeLabel, Counter>,
     store_seconds: Family<OperationLabels, Histogram, fn() -> Histogram>,
     store_errors: Family<OperationLabels, Counter>,
@@ -99,6 +108,8 @@ impl Telemetry {
             requests: Family::default(),
             durations: Histogram::new(SECONDS_BUCKETS),
             resolutions: Family::default(),
+            looks: Family::default(),
+            oldest_doubt: Gauge::default(),
             swept: Family::default(),
             store_seconds: Family::new_with_constructor(store_histogram),
             store_errors: Family::default(),
@@ -129,6 +140,17 @@ impl Telemetry {
         registry.register("in_doubt", "Effects that fell into doubt, by reason", Doubts(Arc::clone(tally)));
         registry.register("in_doubt_records", "Effects in doubt now", InDoubt(Arc::clone(tally)));
         registry.register("resolutions", "Verdicts on effects in doubt", self.resolutions.clone());
+        registry.register(
+            "looks",
+            "Looks of resolvers at effects in doubt, by what they saw",
+            self.looks.clone(),
+        );
+        registry.register_with_unit(
+            "doubt_oldest",
+            "Age of the oldest effect in doubt, 0 where none is",
+            Unit::Seconds,
+            self.oldest_doubt.clone(),
+        );
         registry.register("lease_lapsed", "Claims whose lease lapsed", LeasesLapsed(Arc::clone(tally)));
         registry.register("swept", "Records that age changed, by what they became", self.swept.clone());
         registry.register_with_unit(
@@ -256,6 +278,14 @@ impl Telemetry {
 
     pub(crate) fn count_resolution(&self, verdict: &'static str) {
         self.resolutions.get_or_create(&VerdictLabel { verdict }).inc();
+    }
+
+    pub(crate) fn count_look(&self, resolver: &str, sight: &'static str) {
+        self.looks.get_or_create(&LookLabels { resolver: resolver.to_owned(), sight }).inc();
+    }
+
+    pub(crate) fn set_oldest_doubt(&self, age: Duration) {
+        self.oldest_doubt.set(age.as_secs_f64());
     }
 
     pub(crate) fn count_swept(&self, swept: onceward_store::Swept) {

@@ -1,6 +1,9 @@
 //! One moment of a world: the record, the gateways at work, what is on its way, and what happened at the shop.
 
-use std::hash::{Hash, Hasher};
+use std::{
+    hash::{Hash, Hasher},
+    time::Duration,
+};
 
 use onceward_core::{
     record::{Attempt, AttemptId, Epoch, Interest, Record, State, TombstoneKind},
@@ -213,17 +216,11 @@ impl Scene {
         (0_u8..).zip(&self.calls).find_map(|(call, state)| (state.effects > 0).then_some(call))
     }
 
-    /// The earliest moment at which "no such order" is a proof: the holder gave up and closed its socket, and what it sent arrived or
-    /// never will.
+    /// The earliest moment at which "no such order" is a proof, by the rule of the core.
     pub(crate) fn settled_at_ms(&self) -> Option<u64> {
-        let given_up_ms = match self.record.state {
-            State::InDoubt { .. } => self.record.since.as_ms(),
-            State::Claimed { lease_until, .. } => lease_until.as_ms(),
-            State::Absent | State::Done { .. } | State::Tombstone { .. } => return None,
-        };
-        // The lost writes may have been a later claim, or a renewal: whoever held it learns of its end within a lease.
-        let forgotten_ms = self.barrier_ms.map_or(0, |barrier_ms| barrier_ms + LEASE_MS);
-        Some(given_up_ms.max(forgotten_ms) + SETTLING_MS)
+        let barrier = self.barrier_ms.map(Timestamp::from_ms);
+        let settling = Duration::from_millis(SETTLING_MS);
+        self.record.absence_shows_from(barrier, settling).map(Timestamp::as_ms)
     }
 }
 

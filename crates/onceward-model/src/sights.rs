@@ -137,9 +137,9 @@ fn cell(met: Met, event: usize, decision: usize) -> usize {
     (met as usize * EVENTS.len() + event) * DECISIONS.len() + decision
 }
 
-/// The event's place in [`EVENTS`].
-pub(crate) const fn event_of(event: &Event) -> usize {
-    match event {
+/// The event's place in [`EVENTS`]; who looks next (`Inquired`) has none, for it changes nothing about who may run.
+pub(crate) const fn event_of(event: &Event) -> Option<usize> {
+    Some(match event {
         Event::Arrived { .. } => 0,
         Event::Renewed { .. } => 1,
         Event::Completed { .. } => 2,
@@ -149,7 +149,8 @@ pub(crate) const fn event_of(event: &Event) -> usize {
         Event::Resolved { .. } => 6,
         Event::Cancelled { .. } => 7,
         Event::Swept => 8,
-    }
+        Event::Inquired { .. } => return None,
+    })
 }
 
 /// The decision's place in [`DECISIONS`].

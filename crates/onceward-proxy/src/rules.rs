@@ -12,7 +12,8 @@ use onceward_core::{
     profile::Manner,
     refusal::Refusal,
 };
-use onceward_tower::{Judgement, Origin, Plan, Rules, Undated, Unreadable};
+use onceward_tower::{Judgement, Keeper, Origin, Plan, Rules, Undated, Unreadable};
+use zeroize::Zeroizing;
 
 use crate::{operation, session::Session};
 
@@ -25,6 +26,7 @@ pub struct ForwardRules {
     carriers: Carriers,
     policy: Arc<Policy>,
     equality: Arc<Equality>,
+    keeper: Option<Keeper>,
 }
 
 impl ForwardRules {
@@ -35,7 +37,14 @@ impl ForwardRules {
             carriers: Carriers::forward_proxy(),
             policy: Arc::new(policy),
             equality: Arc::new(Equality::Canonical(Volatile::common())),
+            keeper: None,
         }
+    }
+
+    /// Keeps of each guarded request what resolvers will need (D2).
+    #[must_use]
+    pub fn keeping(self, keeper: Keeper) -> Self {
+        Self { keeper: Some(keeper), ..self }
     }
 
     /// How long a guarded request may run.
@@ -93,6 +102,10 @@ impl Rules for ForwardRules {
             },
             Err(refusal) => Judgement::Refuse { refusal, key: None, manner: Manner::ONCEWARD },
         }
+    }
+
+    fn keep(&self, head: &Parts, origin: Option<&Origin>, content: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.keeper.as_ref()?.keep(head, origin, content)
     }
 
     /// Method, origin, path, and the operation that the body names: a step's second operation runs, a drifted body replays (B2).

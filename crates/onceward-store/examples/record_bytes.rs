@@ -109,5 +109,6 @@ fn claim(number: u64) -> Result<Claim, Failed> {
         },
         issued_at: None,
         undated: Undated::Execute,
+        request: None,
     })
 }

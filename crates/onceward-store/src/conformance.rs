@@ -79,6 +79,7 @@
 
 mod doubt;
 mod holding;
+mod inquiry;
 mod keeping;
 mod kit;
 mod listing;
@@ -89,7 +90,7 @@ use std::{future::Future, sync::Arc};
 
 use onceward_core::actor::LookupId;
 
-pub use self::{doubt::*, holding::*, keeping::*, listing::*, model::*};
+pub use self::{doubt::*, holding::*, inquiry::*, keeping::*, listing::*, model::*};
 use crate::{
     clock::ManualClock,
     port::{AuditLog, Store},
@@ -167,6 +168,9 @@ macro_rules! conformance_suite {
             a_repeated_verdict_says_the_same_again
             a_cancelled_key_never_runs
             a_verdict_is_written_with_its_evidence
+            a_request_is_kept_until_its_effect_is_known
+            one_looks_at_a_time
+            nobody_looks_where_nothing_is_in_doubt
             each_claim_that_is_lost_is_counted_once
             an_answer_expires_and_its_key_is_forgotten_later
             a_sweep_spares_what_is_unsettled

@@ -34,6 +34,8 @@ mod shared;
 mod sqlite;
 mod step;
 mod tally;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod url;
 
 #[cfg(feature = "conformance")]
 pub use clock::ManualClock;

@@ -173,7 +173,9 @@ impl Memory {
             Some(place) => shard.advance(place, event, None, now),
             None => (shard.open(id, event, &label, self.next_born(), now), None),
         });
-        log.append(audit);
+        if let Some(line) = audit {
+            log.append(line);
+        }
         Ok(reply)
     }
 

@@ -1,7 +1,8 @@
 //! MySQL and MariaDB: rows in InnoDB, a transaction a batch, one packet a transaction.
 //!
 //! # What the server promises, and what it cannot
-//! A strict store takes a server only where an acknowledged transaction survives the loss of its power. A fail-over to another
+//! A strict store takes a server only where an acknowledged transaction survives the loss of its power, and looks at it on each new
+//! connection. What a transaction left behind answers nobody before it would survive, either: see `exchange`. A fail-over to another
 //! server is noticed by its name in the claim's own transaction, and raises the history barrier (T5): asynchronous replicas lack
 //! what their primary acknowledged last, and semi-synchronous ones may. A database that was set back under a running server is noticed
 //! by every process that saw it further; one that was set back while no process of the deployment ran is not, nor is an old
@@ -30,10 +31,9 @@ pub use self::open_error::MysqlError;
 use self::{
     address::Address,
     books::Books,
-    connections::{Connections, NoConnection},
+    connections::{Connections, Demands, NoConnection},
     open_error::Unfit,
     schema::Tables,
-    script::Script,
     server::Settings,
 };
 use crate::{
@@ -52,6 +52,9 @@ const EXCHANGES_MAX: usize = 4;
 
 /// Connections for everything else, so that a long listing keeps no claim waiting.
 const ASKING_MAX: usize = 3;
+
+/// Connections while a store is opened: one that looks at the tables, and one that makes them.
+const OPENING_MAX: usize = 2;
 
 /// How far a server is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,8 +131,9 @@ impl MysqlOptions {
     /// When the database cannot be used, or the role may not change it.
     pub async fn migrate(&self) -> Result<usize, MysqlError> {
         let (place, tables) = (Address::parse(&self.url)?, Tables::with_prefix(&self.table_prefix)?);
-        let connections = Connections::new(place.opts(), 1);
-        Mysql::first(&connections, &place, self.strictness()).await?;
+        let demands = Demands { packet_bytes_min: 0, ..self.demands() };
+        let connections = Connections::new(place.opts(), demands, 1);
+        self.first(&connections, &place).await?;
         schema::migrate(&connections, &tables, &place).await
     }
 
@@ -145,6 +149,28 @@ impl MysqlOptions {
 
     fn strictness(&self) -> Strictness {
         if self.strict { Strictness::Strict } else { Strictness::Lenient }
+    }
+
+    fn demands(&self) -> Demands {
+        let packet_bytes_min = exchange::packet_bytes(self.outcome_bytes_max);
+        Demands { strictness: self.strictness(), packet_bytes_min, secret: None }
+    }
+
+    /// Connects for the first time, and looks at the server.
+    async fn first(&self, connections: &Connections, place: &Address) -> Result<Settings, MysqlError> {
+        let place = place.to_string();
+        connections.first().await.map_err(|error| match error {
+            NoConnection::Unfit(Unfit { finding, mend }) => MysqlError::Unfit { place, finding, mend },
+            NoConnection::Packet { found } => {
+                let (needed, outcome_bytes_max) =
+                    (exchange::packet_bytes(self.outcome_bytes_max), self.outcome_bytes_max);
+                MysqlError::Packet { place, found, needed, outcome_bytes_max }
+            }
+            NoConnection::OtherSecret => MysqlError::OtherSecret { place },
+            NoConnection::Refused(_) | NoConnection::Late | NoConnection::Session(_) => {
+                MysqlError::Unreachable { place, source: Box::new(error) }
+            }
+        })
     }
 }
 
@@ -162,50 +188,17 @@ struct Mysql {
 impl Mysql {
     async fn open(options: &MysqlOptions) -> Result<Self, MysqlError> {
         let (place, tables) = (Address::parse(&options.url)?, Tables::with_prefix(&options.table_prefix)?);
-        let asking = Connections::new(place.opts(), ASKING_MAX);
-        let strictness = options.strictness();
-        let settings = Self::first(&asking, &place, strictness).await?;
-        let (found, needed) =
-            (settings.packet_bytes_max(), exchange::packet_bytes(options.outcome_bytes_max));
-        if found < needed {
-            let outcome_bytes_max = options.outcome_bytes_max;
-            return Err(MysqlError::Packet { place: place.to_string(), found, needed, outcome_bytes_max });
-        }
-        schema::prepare(&asking, &tables, &place).await?;
-        let books = Books::new(tables.clone(), &settings, strictness);
-        books.begin(&asking, &options.secret_check, &place).await?;
-        let exchanging = Connections::new(place.opts(), EXCHANGES_MAX);
-        Ok(Self { place, tables, books, exchanging, asking, packet_bytes_max: found })
+        let opening = Connections::new(place.opts(), options.demands(), OPENING_MAX);
+        let settings = options.first(&opening, &place).await?;
+        schema::prepare(&opening, &tables, &place).await?;
+        let books = Books::new(tables.clone(), &settings, options.strictness());
+        books.begin(&opening, &options.secret_check, &place).await?;
+        let secret = Some((tables.fill(Books::SECRET_QUERY), options.secret_check));
+        let demands = Demands { secret, ..options.demands() };
+        let exchanging = Connections::new(place.opts(), demands.clone(), EXCHANGES_MAX);
+        let asking = Connections::new(place.opts(), demands, ASKING_MAX);
+        Ok(Self { place, tables, books, exchanging, asking, packet_bytes_max: settings.packet_bytes_max() })
     }
-
-    /// Connects for the first time, and looks at the server.
-    async fn first(
-        connections: &Connections,
-        place: &Address,
-        strictness: Strictness,
-    ) -> Result<Settings, MysqlError> {
-        let settings = connections.first().await.map_err(|error: NoConnection| MysqlError::Unreachable {
-            place: place.to_string(),
-            source: Box::new(error),
-        })?;
-        let unfit = match settings.unfit(strictness) {
-            None => follows(connections, &settings).await,
-            unfit => unfit,
-        };
-        if let Some(Unfit { finding, mend }) = unfit {
-            return Err(MysqlError::Unfit { place: place.to_string(), finding, mend });
-        }
-        Ok(settings)
-    }
-}
-
-/// Whether the server is a replica that takes writes. A role that may not ask is not refused for that: MySQL tells it only to those who
-/// may read its `performance_schema`.
-async fn follows(connections: &Connections, settings: &Settings) -> Option<Unfit> {
-    let mut said = connections.read(&Script::of(settings.following_query())).await.ok()?;
-    let (followed,): (u64,) = said.row(0).ok()?;
-    let mend = "name the server that it follows, or end the replication";
-    (followed > 0).then(|| Unfit { finding: "it follows another server".to_owned(), mend })
 }
 
 impl Backend for Mysql {

@@ -43,11 +43,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Ends a claim: completes, releases or doubts it, if `attempt` still holds it (L2). Answers `Settled` or `Stale`.
     fn settle(&self, id: LookupId, attempt: Attempt, settle: Settle) -> StoreFuture<'_, Reply>;
 
-    /// Reads one record as it stands. Changes nothing.
+    /// Reads one record as it stands, with its outcome or its request. Changes nothing.
     fn get(&self, id: LookupId) -> StoreFuture<'_, Option<Stored>>;
 
-    /// Applies a resolver's verdict (D3) or the owner's cancellation (D5), and writes `audit` in the same atomic step, so that no
-    /// verdict exists without its evidence (D4). Answers `Settled`, `Unchanged`, `Replay` or `Refuse`.
+    /// Applies a resolver's verdict (D3) or the owner's cancellation (D5), or grants a look (D2), and writes `audit` in the same atomic step,
+    /// so that no verdict exists without its evidence (D4). Answers `Settled`, `Unchanged`, `Replay`, `Wait` or `Refuse`.
     fn resolve(&self, resolution: Resolution) -> StoreFuture<'_, Reply>;
 
     /// Lists records without their outcomes, the one first whose key was first seen last; so paging neither skips nor repeats a record that
@@ -124,6 +124,8 @@ pub struct Claim {
     pub issued_at: Option<Timestamp>,
     /// What an unknown key without a time of issue means behind a history barrier (T5).
     pub undated: Undated,
+    /// What a resolver needs of the request, sealed, kept until the effect is known to be over; `None` where no resolver would look.
+    pub request: Option<Sealed>,
 }
 
 /// What an unknown key without a time of issue means after history was lost (T5).
@@ -146,7 +148,7 @@ pub enum Settle {
     Doubt(DoubtReason),
 }
 
-/// A verdict or a cancellation, with the audit line that goes with it.
+/// A verdict, a cancellation, or the announcement of a look, with the audit line that goes with it.
 #[derive(Clone, Debug)]
 pub struct Resolution {
     /// Under which the record is found.
@@ -155,8 +157,8 @@ pub struct Resolution {
     pub change: ResolutionChange,
     /// What listings show, where the record is made by this very cancellation.
     pub label: Label,
-    /// Written in the same atomic step, whatever the answer is.
-    pub audit: StoredAudit,
+    /// Written in the same atomic step, whatever the answer is; a verdict and a cancellation have one.
+    pub audit: Option<StoredAudit>,
 }
 
 /// What a resolution changes.
@@ -168,6 +170,16 @@ pub enum ResolutionChange {
         verdict: Verdict,
         /// The epoch of the attempt that was judged: a verdict that comes late must not end the doubt about a later one.
         judged: Epoch,
+    },
+    /// Somebody is about to look what became of it (D2). Answers `Settled` where the look is granted, `Wait` where another one goes on,
+    /// `Unchanged` where nothing was kept to look with, or `Refuse`.
+    Inquire {
+        /// The epoch of the attempt that the look is about.
+        judged: Epoch,
+        /// The looker's name for this look (L11).
+        looker: AttemptId,
+        /// Nobody else looks before it has passed.
+        pause: Duration,
     },
     /// The owner does not want it any more (D5).
     Cancel {
@@ -213,7 +225,7 @@ pub struct Entry {
     pub id: LookupId,
     /// What it says of itself.
     pub label: Label,
-    /// The record, its outcome left out (`Sealed` empty).
+    /// The record, its outcome and its request left out (`Sealed` empty).
     pub record: Record,
 }
 

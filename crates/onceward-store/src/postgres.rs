@@ -5,8 +5,11 @@
 //!
 //! # What the database promises, and what it cannot
 //! An acknowledged operation is on the server's disk, and on its synchronous standbys where it has some: `synchronous_commit` is raised
-//! to `on` in every transaction, whatever the role has set. A commit whose wait for the standbys was cancelled counts as unknown. After
-//! each promotion, and each recovery to a point in time, the server has another timeline; that, another cluster, and a table that was
+//! to `on` in every transaction, whatever the role has set. A commit whose wait for the standbys was cancelled counts as unknown, and what
+//! it left behind answers nobody before the standbys have it, see [`exchange`]. What was checked of the server at opening is checked on
+//! each new connection, and every two seconds.
+//!
+//! After each promotion, and each recovery to a point in time, the server has another timeline; that, another cluster, and a table that was
 //! loaded anew raise the history barrier (T5), as does a log that went back under a running process. Two things nobody can notice: files
 //! that were put back to an older state while no process was running, on the same timeline; and rows that somebody deleted or put back
 //! inside the table. After either, raise the barrier by hand.
@@ -131,23 +134,23 @@ impl PostgresOptions {
 
     async fn backend(&self, door: &Arc<Door>) -> Result<Postgres, PostgresError> {
         let prepare = async |client: &mut _, settings: Settings| {
-            let place = door.address.place.clone();
-            if self.strict && !settings.syncs {
-                return Err(PostgresError::Unsynced { place });
-            }
-            if self.strict && self.promotion == Promotion::KeepsAll && !settings.replicates {
-                return Err(PostgresError::Unreplicated { place });
-            }
-            door.schema.migrate(client, &place).await?;
+            door.admit(&settings)?;
+            door.schema.migrate(client, &door.address.place).await?;
             door.check_books(client).await
         };
         door.enter(MIGRATION_TIME_MAX, prepare).await.map(drop)?;
-        Ok(Postgres::new(door, self.promotion))
+        Ok(Postgres::new(door))
     }
 
     fn door(&self) -> Result<Door, PostgresError> {
         let address = self.url.parse::<Address>();
         let address = address.map_err(|error| PostgresError::Address { source: Box::new(error) })?;
-        Ok(Door { address, schema: Schema::new(&self.schema)?, secret_check: self.secret_check })
+        Ok(Door {
+            address,
+            schema: Schema::new(&self.schema)?,
+            secret_check: self.secret_check,
+            promotion: self.promotion,
+            strict: self.strict,
+        })
     }
 }

@@ -232,6 +232,7 @@ impl Database {
     /// Checks the servers and their books, and begins books where there are none.
     async fn admit(&self, clock: Option<&dyn Clock>) -> Result<(), RedisConnectError> {
         let partitions = Partition::all().collect::<Vec<_>>();
+        self.try_rights(&partitions).await?;
         let mut pasts = Vec::with_capacity(partitions.len());
         for (_, past) in self.pasts(&partitions).await {
             pasts.push(past?);
@@ -253,6 +254,24 @@ impl Database {
             }
         } else {
             self.begin(now).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that no script of ours is stopped in its middle for want of a right: what it did until then would stay.
+    async fn try_rights(&self, partitions: &[Partition]) -> Result<(), RedisConnectError> {
+        let groups = self.groups(partitions);
+        let calls = groups.iter().filter_map(|group| {
+            let keys = vec![self.keys.probe(*group.first()?)];
+            Some(self.call(Script::Probe, group, keys, Vec::new()))
+        });
+        for answer in self.calls.run(calls.collect()).await {
+            let Value::Array(names) = answer?.value else { return Err(UNREADABLE.into()) };
+            if !names.is_empty() {
+                let names = names.iter().filter_map(history::bytes);
+                let names = names.map(|name| String::from_utf8_lossy(&name).into_owned());
+                return Err(RedisConnectError::Rights { commands: names.collect::<Vec<_>>().join(", ") });
+            }
         }
         Ok(())
     }
@@ -299,9 +318,12 @@ impl Database {
             for (rows, count) in rows.iter_mut().zip(counts) {
                 *rows += number(count).ok_or(UNREADABLE)?;
             }
+            let beat = number(beat).unwrap_or(0);
             let mut beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(seen) = group.first().and_then(|head| beats.get_mut(head.index())) {
-                *seen = number(beat).unwrap_or(0).max(*seen);
+            for partition in group {
+                if let Some(seen) = beats.get_mut(partition.index()) {
+                    *seen = beat.max(*seen);
+                }
             }
         }
         let standings = self.calls.links.all().into_iter().map(|server| server.standing());

@@ -17,6 +17,7 @@ impl Claim {
             attempt: Attempt { epoch, id: self.attempt },
             fingerprint: self.fingerprint,
             terms: self.terms,
+            request: self.request.clone(),
         }
     }
 
@@ -77,6 +78,7 @@ impl ResolutionChange {
     pub(crate) fn event(self) -> Event {
         match self {
             Self::Verdict { verdict, judged } => Event::Resolved { verdict, judged },
+            Self::Inquire { judged, looker, pause } => Event::Inquired { judged, looker, pause },
             Self::Cancel { remember } => Event::Cancelled { remember },
         }
     }

@@ -31,6 +31,6 @@ pub use onceward_engine::Undated;
 pub use origin::OriginRules;
 pub use precondition::{Expected, Versioned};
 pub use respond::{Cors, Surface};
-pub use rules::{Judgement, Origin, Plan, Rules, SeekKey, Unreadable};
+pub use rules::{Judgement, Keeper, Origin, Plan, Rules, SeekKey, Unreadable};
 pub use service::{Guarded, Once};
 pub use testimony::Testimony;

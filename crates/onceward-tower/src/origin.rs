@@ -20,12 +20,14 @@ pub use self::{
     actor::{ActorHook, ActorSource, Anonymous, CredentialsUnreadable, TlsSubject, TrustedHeader},
     route::{Demand, Guarding, Route, RouteInvalid},
 };
+use zeroize::Zeroizing;
+
 use crate::{
     contract::{self, Page},
     original::original_uri,
     precondition,
     respond::{Cors, Surface},
-    rules::{Judgement, Plan, Rules, SeekKey},
+    rules::{Judgement, Keeper, Origin, Plan, Rules, SeekKey},
 };
 
 /// Fields by which some servers take a request for one with another method; a guarded request may not carry them (S6).
@@ -76,6 +78,8 @@ pub struct OriginSettings {
     pub others: Option<Guarding>,
     /// What an unknown key without a time of issue means after history was lost (T5).
     pub undated: Undated,
+    /// What is kept of a guarded request for resolvers (D2); `None` where nobody looks.
+    pub keeper: Option<Keeper>,
     /// What the contract says of itself (C1).
     pub profile: Profile,
 }
@@ -91,6 +95,7 @@ impl OriginSettings {
             routes: Vec::new(),
             others: Some(Guarding::of(&profile)),
             undated: Undated::Execute,
+            keeper: None,
             profile,
         }
     }
@@ -103,6 +108,7 @@ struct Inner {
     actors: Actors,
     routes: Routes,
     undated: Undated,
+    keeper: Option<Keeper>,
     manner: Manner,
     contract: String,
 }
@@ -112,13 +118,14 @@ impl OriginRules {
     #[must_use]
     pub fn new(engine: Engine, settings: OriginSettings) -> Self {
         let contract = contract::document(&settings);
-        let OriginSettings { tenant, actors, anonymous, routes, others, undated, profile } = settings;
+        let OriginSettings { tenant, actors, anonymous, routes, others, undated, keeper, profile } = settings;
         Self(Arc::new(Inner {
             engine,
             tenant,
             actors: Actors { sources: actors, anonymous },
             routes: Routes { routes, others },
             undated,
+            keeper,
             manner: profile.manner,
             contract,
         }))
@@ -331,6 +338,10 @@ impl Rules for OriginRules {
             Some((guarding, name)) => scope(guarding, &name, method, path),
             None => Scope::Actor,
         }
+    }
+
+    fn keep(&self, head: &Parts, origin: Option<&Origin>, content: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.0.keeper.as_ref()?.keep(head, origin, content)
     }
 
     fn advertise(&self, headers: &mut HeaderMap) {

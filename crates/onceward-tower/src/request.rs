@@ -86,6 +86,11 @@ impl WholeBody {
         self.plain.as_ref().unwrap_or(&self.content)
     }
 
+    /// The body as it came.
+    pub(crate) fn content(&self) -> &[u8] {
+        &self.content
+    }
+
     /// The body for the inner service.
     pub(crate) fn into_request_body<B>(self) -> RequestBody<B> {
         RequestBody::whole(self.content, self.trailers)
@@ -171,6 +176,7 @@ pub(crate) fn call(
         effect,
         trace,
         undated: plan.undated,
+        request: None,
     })
 }
 

@@ -12,6 +12,7 @@ use onceward_core::{
     refusal::Refusal,
 };
 use onceward_engine::Undated;
+use zeroize::Zeroizing;
 
 use crate::{contract::Page, origin::Demand};
 
@@ -23,8 +24,42 @@ pub trait Rules: Clone + Send + Sync + 'static {
     /// Names the operation that a guarded request is (K5, B2), once its body is there, its content encoding undone.
     fn scope(&self, head: &Parts, body: &[u8]) -> Scope;
 
+    /// What resolvers will need of a guarded request, whole as it came, kept sealed until its effect is known to be over (D2); by default
+    /// nothing, and nobody looks.
+    fn keep(&self, _head: &Parts, _origin: Option<&Origin>, _content: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        None
+    }
+
     /// Adds what the answers of guarded routes say of their origin (C1); by default nothing.
     fn advertise(&self, _headers: &mut HeaderMap) {}
+}
+
+/// Says what is kept of a guarded request for resolvers (D2): its head, scheme and authority where it was proxied, and its body as it came.
+#[derive(Clone)]
+pub struct Keeper(Arc<KeepFn>);
+
+type KeepFn = dyn Fn(&Parts, Option<&Origin>, &[u8]) -> Option<Zeroizing<Vec<u8>>> + Send + Sync;
+
+impl Keeper {
+    /// Keeps what `keep` makes of a request; nothing where that is `None`.
+    pub fn new<K>(keep: K) -> Self
+    where
+        K: Fn(&Parts, Option<&Origin>, &[u8]) -> Option<Zeroizing<Vec<u8>>> + Send + Sync + 'static,
+    {
+        Self(Arc::new(keep))
+    }
+
+    /// What is kept of this request.
+    #[must_use]
+    pub fn keep(&self, head: &Parts, origin: Option<&Origin>, content: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        (self.0)(head, origin, content)
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keeper(..)")
+    }
 }
 
 /// What is to be done with a request.

@@ -15,7 +15,7 @@ use onceward_core::{
     refusal::Refusal,
     time::Timestamp,
 };
-use onceward_engine::{Effected, Engine};
+use onceward_engine::{Call, Effected, Engine};
 use tower::ServiceExt;
 use tower_service::Service;
 
@@ -237,10 +237,11 @@ impl<S, R: Rules> Once<S, R> {
         let (policy, key, kept_fields) =
             (Arc::clone(&plan.policy), plan.key.clone(), plan.kept_fields.clone());
         let asked = Asked::new(&plan, &head, &body);
+        let kept = self.rules.keep(&head, plan.origin.as_ref(), body.content());
         let scope = self.rules.scope(&head, asked.content());
         asker.calls = Calls::of(asked.content());
         let call = match request::call(self.engine.secret(), plan, scope, &head, asked, stated.digest) {
-            Ok(call) => call,
+            Ok(call) => Call { request: kept, ..call },
             Err(refusal) => return Ok(asker.refuse(&refusal)),
         };
         asker.effect = Some(call.effect.clone());

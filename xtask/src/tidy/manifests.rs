@@ -19,6 +19,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("onceward-proxy", &["onceward-core", "onceward-engine", "onceward-tower"]),
     ("onceward-control", &["onceward-core", "onceward-engine", "onceward-store"]),
     ("onceward-drill", &["onceward-core"]),
+    ("onceward-resolve", &["onceward-core"]),
     (
         "onceward",
         &[

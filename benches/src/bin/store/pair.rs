@@ -44,6 +44,7 @@ pub(crate) async fn pair(store: &dyn Store, number: u64) -> Result<()> {
         },
         issued_at: None,
         undated: Undated::Execute,
+        request: None,
     };
     let Reply::Decided { decision: Decision::Execute(attempt), .. } = store.claim(claim).await? else {
         bail!("a new key was not granted");

@@ -20,10 +20,11 @@ pub(super) async fn resolve(
 ) -> Result<Json<wire::Change>, Refused> {
     let evidence = evidence(&entrance, &told.reason)?;
     let finding = match told.verdict {
-        wire::Verdict::Happened => Finding::Happened,
+        wire::Verdict::Happened => Finding::Happened(None),
         wire::Verdict::Absent => Finding::Absent,
     };
     let judged = Epoch(told.epoch);
+    let verdict = finding.as_str();
     let (_, label) = control.read(id).await?;
     let result = match control.engine().resolve(id, &label, finding, judged, &evidence).await? {
         Resolved::Applied => wire::ChangeResult::Resolved,
@@ -32,7 +33,7 @@ pub(super) async fn resolve(
         Resolved::AlreadyDone => return Err(Refused::NotInDoubt),
         Resolved::Corrupt => return Err(Refused::Protocol(Refusal::RecordCorrupt)),
     };
-    tracing::info!(key = %label.key, actor = %label.actor, verdict = finding.as_str(), by = %entrance, "resolved");
+    tracing::info!(key = %label.key, actor = %label.actor, verdict, by = %entrance, "resolved");
     Ok(Json(wire::Change { id: present::id(id), result }))
 }
 

@@ -201,6 +201,7 @@ impl Stage {
             effect: String::from("POST https://shop.example/order"),
             trace: Trace::default(),
             undated: Undated::Execute,
+            request: None,
         }
     }
 }

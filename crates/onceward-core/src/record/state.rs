@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::{fmt, time::Duration};
 
+use super::Inquiry;
 use crate::{fingerprint::Fingerprint, time::Timestamp};
 
 /// A record's fencing token: higher at each new holder, from a source that never goes back (L14).
@@ -112,6 +113,8 @@ pub struct Record {
     pub terms: Option<Terms>,
     /// The attempt that a verdict of absence overruled; if that one answers after all, an alarm is due (L13).
     pub overruled: Option<Attempt>,
+    /// What is kept to find out what became of the effect, until that is known; `None` where no resolver would look.
+    pub inquiry: Option<Inquiry>,
 }
 
 /// Where a record's life stands.

@@ -15,7 +15,7 @@ fn table() -> Table {
     vectors::read(include_str!("../../../../vectors/record.json"))
 }
 
-// covers: L1, L2, L3, L4, L5, L7, L9, L10, L11, L12, L13, L14, D1, D3, D5, T1, T2, F1, F6, B2, W1
+// covers: L1, L2, L3, L4, L5, L7, L9, L10, L11, L12, L13, L14, D1, D2, D3, D5, T1, T2, F1, F6, B2, W1
 #[test]
 fn every_row_of_the_table_holds() {
     let table = table();
@@ -41,10 +41,21 @@ fn every_row_of_the_table_holds() {
 }
 
 /// Situations that only show a boundary of another one.
-const BOUNDARIES: [&str; 4] = ["claimed-behind", "in-doubt-ancient", "reclaimed", "reclaimed-doubt"];
+const BOUNDARIES: [&str; 9] = [
+    "claimed-behind",
+    "in-doubt-ancient",
+    "reclaimed",
+    "reclaimed-doubt",
+    "claimed-asked",
+    "claimed-asked-lapsed",
+    "in-doubt-asked",
+    "in-doubt-looked",
+    "in-doubt-look-due",
+];
 
 /// Events that differ from another one only where the record stands for something, or has a newcomer.
-const VARIANTS: [&str; 9] = [
+const VARIANTS: [&str; 10] = [
+    "arrived, its request kept",
     "arrived, epochs gone back",
     "arrived, other request",
     "arrived, other request, drift allowed",
@@ -78,6 +89,31 @@ fn every_situation_meets_every_event_once() {
         .filter(|pair| !met.contains(pair))
         .collect();
     assert_eq!(missing, []);
+}
+
+// covers: D3
+#[test]
+fn absence_shows_once_the_holder_is_gone_and_what_it_sent_has_settled() {
+    let table = table();
+    let settling = Duration::from_secs(20);
+    let shows_from = |name: &str, barrier: Option<u64>| {
+        let record = table.record(&table.records[name].record);
+        record.absence_shows_from(barrier.map(Timestamp::from_ms), settling).map(Timestamp::as_ms)
+    };
+    // In doubt since 1,010,000; held until 1,015,000; leases of 15 s.
+    let cases = [
+        ("in-doubt", None, Some(1_030_000)),
+        ("claimed-lapsed", None, Some(1_035_000)),
+        ("in-doubt", Some(990_000), Some(1_030_000)),
+        ("in-doubt", Some(1_000_000), Some(1_035_000)),
+        ("claimed-lapsed", Some(1_000_000), Some(1_035_000)),
+        ("blank", Some(1_000_000), None),
+        ("done", None, None),
+        ("expired", None, None),
+    ];
+    for (name, barrier, expected) in cases {
+        assert_eq!(shows_from(name, barrier), expected, "{name} {barrier:?}");
+    }
 }
 
 // covers: L7, T3

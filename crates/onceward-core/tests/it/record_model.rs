@@ -251,7 +251,12 @@ fn event_of(act: &Act, by: Attempt, terms: Terms) -> Event {
         Act::Arrive { same, .. } => {
             let mut bytes = [if *same { 3 } else { 2 }; Fingerprint::LEN];
             bytes[0] = Version::C1 as u8;
-            Event::Arrived { attempt: by, fingerprint: Fingerprint::from_bytes(&bytes).unwrap(), terms }
+            Event::Arrived {
+                attempt: by,
+                fingerprint: Fingerprint::from_bytes(&bytes).unwrap(),
+                terms,
+                request: None,
+            }
         }
         Act::Renew { .. } => Event::Renewed { attempt: by },
         Act::Complete { .. } => Event::Completed { attempt: by, outcome: answer_of(by) },

@@ -191,6 +191,7 @@ async fn granted(store: &dyn Store, number: u8) -> Attempt {
         },
         issued_at: None,
         undated: Undated::Execute,
+        request: None,
     };
     match store.claim(claim).await.unwrap() {
         Reply::Decided { decision: Decision::Execute(attempt), .. } => attempt,

@@ -167,6 +167,7 @@ pub(crate) fn call(key: &str, body: &'static str, policy: Policy) -> Call {
         effect: "POST https://shop.example/order".to_owned(),
         trace: Trace::default(),
         undated: Undated::Execute,
+        request: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod counting;
 mod deadline;
 mod kit;
 mod processes;
+mod resolving;
 mod running;
 mod simulation;
 mod store_down;

@@ -61,7 +61,7 @@ impl Onceward {
         };
         let attempt = Attempt { epoch: Epoch(epoch), id: attempt_id(call, round) };
         let (fingerprint, terms) = ((*FINGERPRINT)?, self.world.rules.terms());
-        let decision = self.on(scene, Event::Arrived { attempt, fingerprint, terms });
+        let decision = self.on(scene, Event::Arrived { attempt, fingerprint, terms, request: None });
         if decision == Decision::Execute(attempt) {
             scene.epoch = scene.epoch.max(epoch);
         }
@@ -87,7 +87,9 @@ impl Onceward {
         let before = scene.record.clone();
         let met = Met::of(&before, scene.now());
         let (after, decision) = before.clone().on(self.as_heard(&before, &event), scene.now());
-        self.sights.note(met, event_of(&event), &decision);
+        if let Some(place) = event_of(&event) {
+            self.sights.note(met, place, &decision);
+        }
         if scene.breach.is_none() {
             scene.breach = self
                 .breach_of_holding(scene, &before, &after, &event)
@@ -184,6 +186,7 @@ fn speaker(event: &Event) -> Option<Attempt> {
         | Event::Released { attempt }
         | Event::Doubted { attempt, .. } => Some(*attempt),
         Event::Arrived { .. }
+        | Event::Inquired { .. }
         | Event::HolderGone
         | Event::Resolved { .. }
         | Event::Cancelled { .. }

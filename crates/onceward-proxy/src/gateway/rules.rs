@@ -12,6 +12,7 @@ use onceward_core::profile::{Manner, Profile};
 use onceward_core::refusal::Refusal;
 use onceward_tower::origin::Guarding;
 use onceward_tower::{Judgement, Origin, Plan, Rules, SeekKey};
+use zeroize::Zeroizing;
 
 /// How a profile guards at a gateway: 502, 503, 504, 408 and 421 may come from something between it and the handler, and are
 /// doubt (O4).
@@ -69,6 +70,10 @@ impl<R: Rules> Rules for AtGateway<R> {
             suspicion.0.store(true, Ordering::Relaxed);
         }
         judged
+    }
+
+    fn keep(&self, head: &Parts, origin: Option<&Origin>, content: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.0.keep(head, origin, content)
     }
 
     fn advertise(&self, headers: &mut HeaderMap) {

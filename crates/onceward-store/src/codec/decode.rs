@@ -6,15 +6,15 @@ use onceward_core::{
     actor::{ActorTag, KeyTag, Label, LookupId, Tenant},
     fingerprint::Fingerprint,
     record::{
-        AfterRetention, Attempt, AttemptId, DoubtReason, Epoch, Interest, OnLapse, OnMismatch, Record,
-        Sealed, Settlement, State, Terms, TombstoneKind,
+        AfterRetention, Attempt, AttemptId, DoubtReason, Epoch, Inquiry, Interest, OnLapse, OnMismatch,
+        Record, Sealed, Settlement, State, Terms, TombstoneKind,
     },
     time::Timestamp,
 };
 
-use super::{HEAD, SUM_BYTES, Unreadable, VERSION, sum};
+use super::{HEAD, SUM_BYTES, Unreadable, VERSION, VERSION_UNASKED, sum};
 
-/// The record without its answer, its label, and the sum that the answer must have.
+/// The record without its answer and its request, its label, and the sum that the one or the other must have.
 type Read = (Record, Label, Option<[u8; SUM_BYTES]>);
 
 pub(super) fn head(id: LookupId, head: &[u8]) -> Result<Read, Unreadable> {
@@ -76,7 +76,8 @@ impl Rest<'_> {
     }
 
     fn record(&mut self) -> Option<Read> {
-        if self.byte()? != VERSION {
+        let version = self.byte()?;
+        if !matches!(version, VERSION | VERSION_UNASKED) {
             return None;
         }
         let fingerprint =
@@ -87,14 +88,20 @@ impl Rest<'_> {
         let claimed_at = self.time()?;
         let terms = self.option(Self::terms)?;
         let overruled = self.option(Self::attempt)?;
+        let asked = if version == VERSION_UNASKED { None } else { self.option(Self::inquiry)? };
+        let (inquiry, request_sum) = asked.unzip();
+        // An effect whose answer is known has no request any more.
+        if inquiry.is_some() && !matches!(state, State::Claimed { .. } | State::InDoubt { .. }) {
+            return None;
+        }
         let label = Label {
             tenant: Tenant::named(self.text()?),
             actor: ActorTag::from_bytes(self.array()?),
             key: KeyTag::from_bytes(self.array()?),
             effect: self.text()?.to_owned(),
         };
-        let record = Record { fingerprint, epoch, state, since, claimed_at, terms, overruled };
-        Some((record, label, outcome_sum))
+        let record = Record { fingerprint, epoch, state, since, claimed_at, terms, overruled, inquiry };
+        Some((record, label, outcome_sum.or(request_sum)))
     }
 
     fn terms(&mut self) -> Option<Terms> {
@@ -159,6 +166,17 @@ impl Rest<'_> {
         };
         let outcome = outcome_sum.map(|_| Sealed(Vec::new()));
         Some((State::Done { attempt, outcome, how, expires_at: self.time()? }, outcome_sum))
+    }
+
+    fn inquiry(&mut self) -> Option<(Inquiry, [u8; SUM_BYTES])> {
+        let request_sum = self.array()?;
+        let inquiry = Inquiry {
+            request: Sealed(Vec::new()),
+            looks: u32::from_be_bytes(self.array()?),
+            next_at: self.time()?,
+            looker: self.option(|rest| rest.array().map(AttemptId))?,
+        };
+        Some((inquiry, request_sum))
     }
 
     fn reason(&mut self) -> Option<DoubtReason> {

@@ -5,16 +5,16 @@ use std::time::Duration;
 use onceward_core::{
     actor::{Label, LookupId},
     record::{
-        AfterRetention, Attempt, DoubtReason, Interest, OnLapse, OnMismatch, Record, Sealed, Settlement,
-        State, Terms, TombstoneKind,
+        AfterRetention, Attempt, DoubtReason, Inquiry, Interest, OnLapse, OnMismatch, Record, Sealed,
+        Settlement, State, Terms, TombstoneKind,
     },
 };
 
-use super::{HEAD, OUTCOME, Row, SUM_BYTES, VERSION, sum};
+use super::{HEAD, OUTCOME, REQUEST, Row, SUM_BYTES, VERSION, sum};
 
-/// Writes a record down; its answer is moved, not copied.
+/// Writes a record down; its answer or its request is moved, not copied.
 pub(crate) fn encode(id: LookupId, record: Record, label: &Label) -> Row {
-    let Record { fingerprint, epoch, state, since, claimed_at, terms, overruled } = record;
+    let Record { fingerprint, epoch, state, since, claimed_at, terms, overruled, inquiry } = record;
     let mut head = Head(Vec::with_capacity(256));
     head.byte(VERSION);
     head.option(fingerprint, |head, fingerprint| head.bytes(&fingerprint.to_bytes()));
@@ -24,13 +24,15 @@ pub(crate) fn encode(id: LookupId, record: Record, label: &Label) -> Row {
     head.number(claimed_at.as_ms());
     head.option(terms, Head::terms);
     head.option(overruled, Head::attempt);
+    let request = head.inquiry(id, inquiry);
     head.text(label.tenant.as_str());
     head.bytes(label.actor.as_bytes());
     head.bytes(label.key.as_bytes());
     head.text(&label.effect);
     let sum: [u8; SUM_BYTES] = sum(HEAD, id, &head.0);
     head.bytes(&sum);
-    Row { head: head.0, outcome }
+    // An effect whose answer is known has no request any more.
+    Row { head: head.0, outcome: outcome.or(request) }
 }
 
 struct Head(Vec<u8>);
@@ -90,6 +92,20 @@ impl Head {
             OnMismatch::Refuse => 0,
             OnMismatch::Replay => 1,
         });
+    }
+
+    /// Writes the inquiry and gives back the request, whose sum it wrote.
+    fn inquiry(&mut self, id: LookupId, inquiry: Option<Inquiry>) -> Option<Vec<u8>> {
+        let Some(Inquiry { request: Sealed(bytes), looks, next_at, looker }) = inquiry else {
+            self.byte(0);
+            return None;
+        };
+        self.byte(1);
+        self.bytes(&sum(REQUEST, id, &bytes));
+        self.bytes(&looks.to_be_bytes());
+        self.number(next_at.as_ms());
+        self.option(looker, |head, looker| head.bytes(&looker.0));
+        Some(bytes)
     }
 
     /// Writes the state and gives back the answer, whose sum it wrote.

@@ -166,7 +166,7 @@ pub async fn a_verdict_is_written_with_its_evidence<S: Subject>(subject: S) {
     let absent = judging(holder, Verdict::Absent);
     assert_eq!(resolved(&*store, 1, absent).await, Decision::Refuse(Denial::NotInDoubt));
     let lines = audit.read(AuditCursor(0), None, 10).await.expect("the log answers");
-    let line = resolution(1, happened).audit;
+    let line = resolution(1, happened).audit.expect("a verdict has one");
     let lines: Vec<_> = lines.into_iter().map(|(_, line)| line).collect();
     assert_eq!(lines, [line.clone(), line]);
     // A claim writes none.

@@ -65,6 +65,7 @@ pub(super) fn claim(number: u64, attempt: u8) -> Claim {
         label: label(number),
         issued_at: None,
         undated: Undated::Execute,
+        request: None,
     }
 }
 
@@ -78,7 +79,7 @@ pub(super) fn resolution(number: u64, change: ResolutionChange) -> Resolution {
         key: Some(key_tag(number)),
         json: format!(r#"{{"about":{number}}}"#),
     };
-    Resolution { id: id(number), change, label: label(number), audit }
+    Resolution { id: id(number), change, label: label(number), audit: Some(audit) }
 }
 
 /// The decision of a reply that has one.

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use onceward_core::{
     actor::{ActorTag, KeyTag, Label, LookupId, Tenant},
     fingerprint::Fingerprint,
-    record::{Attempt, Epoch, Record, Sealed, State, Terms},
+    record::{Attempt, Epoch, Inquiry, Record, Sealed, State, Terms},
     time::Timestamp,
 };
 
@@ -52,9 +52,9 @@ impl Slot {
         self.packed.with(self.packed.state.clone())
     }
 
-    /// The record without its answer's bytes, which are many.
+    /// The record without the bytes of its answer or its request, which are many.
     pub(super) fn head(&self) -> Record {
-        self.packed.with(match &self.packed.state {
+        let mut head = self.packed.with(match &self.packed.state {
             State::Done { attempt, outcome, how, expires_at } => State::Done {
                 attempt: *attempt,
                 outcome: outcome.as_ref().map(|_| Sealed(Vec::new())),
@@ -65,7 +65,11 @@ impl Slot {
             | State::Claimed { .. }
             | State::InDoubt { .. }
             | State::Tombstone { .. }) => state.clone(),
-        })
+        });
+        if let Some(inquiry) = &mut head.inquiry {
+            inquiry.request = Sealed(Vec::new());
+        }
+        head
     }
 
     pub(super) fn label(&self) -> Label {
@@ -96,8 +100,10 @@ impl Slot {
             | State::InDoubt { .. }
             | State::Tombstone { .. } => 0,
         };
+        let inquiry = self.packed.rare.as_ref().and_then(|rare| rare.inquiry.as_ref());
+        let request = inquiry.map_or(0, |inquiry| inquiry.request.0.len());
         let label = self.effect.len() + self.tenant.as_str().len();
-        MemoryLimits::RECORD_BYTES + (answer + label) as u64
+        MemoryLimits::RECORD_BYTES + (answer + request + label) as u64
     }
 
     /// Takes the record out, to be put back after one step. Nothing is copied that grows with the answer.
@@ -126,18 +132,34 @@ struct Packed {
     since: Timestamp,
     claimed_at: Timestamp,
     terms: Option<Arc<Terms>>,
-    overruled: Option<Box<Attempt>>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few records have.
+#[derive(Debug)]
+struct Rare {
+    overruled: Option<Attempt>,
+    inquiry: Option<Inquiry>,
 }
 
 impl Packed {
     fn of(record: Record, terms_pool: &mut Pool<Terms>) -> Self {
-        let Record { fingerprint, epoch, mut state, since, claimed_at, terms, overruled } = record;
+        let Record { fingerprint, epoch, mut state, since, claimed_at, terms, overruled, inquiry } = record;
         if let State::Done { outcome: Some(Sealed(bytes)), .. } = &mut state {
             // Kept for as long as the retention says: what its writer allocated beyond it would be kept, too, and not counted.
             bytes.shrink_to_fit();
         }
         let terms = terms.map(|terms| terms_pool.share(&terms));
-        Self { fingerprint, epoch, state, since, claimed_at, terms, overruled: overruled.map(Box::new) }
+        let is_rare = overruled.is_some() || inquiry.is_some();
+        Self {
+            fingerprint,
+            epoch,
+            state,
+            since,
+            claimed_at,
+            terms,
+            rare: is_rare.then(|| Box::new(Rare { overruled, inquiry })),
+        }
     }
 
     /// The record that this is, in `state`.
@@ -149,7 +171,8 @@ impl Packed {
             since: self.since,
             claimed_at: self.claimed_at,
             terms: self.terms.as_deref().copied(),
-            overruled: self.overruled.as_deref().copied(),
+            overruled: self.rare.as_ref().and_then(|rare| rare.overruled),
+            inquiry: self.rare.as_ref().and_then(|rare| rare.inquiry.clone()),
         }
     }
 }

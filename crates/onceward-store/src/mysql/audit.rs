@@ -31,7 +31,7 @@ impl Mysql {
             script.add(")");
         }
         script.say("COMMIT");
-        self.asking.write(&script).await.map(drop)
+        self.asking.write(script).await.map(drop)
     }
 
     pub(super) async fn read_lines(
@@ -50,7 +50,7 @@ impl Mysql {
             script.add(" AND key_tag = ").bytes(key.as_bytes());
         }
         script.add(" ORDER BY place LIMIT ").number(lines_max);
-        let mut said = self.asking.read(&script).await?;
+        let mut said = self.asking.read(script).await?;
         let rows: Vec<(u64, u64, Option<Vec<u8>>, String)> = said.rows(read)?;
         let lines = rows.into_iter().map(|(place, at_ms, key, json)| {
             let key = key.and_then(|key| <[u8; 8]>::try_from(key).ok()).map(KeyTag::from_bytes);
@@ -67,6 +67,6 @@ impl Mysql {
             .number(lines_max)
             .add(&self.tables.fill(") AS first STRAIGHT_JOIN {audit} a ON a.place = first.place"));
         script.add(" WHERE a.at_ms < ").number(before.as_ms());
-        Ok(self.asking.write(&script).await?.affected(0))
+        Ok(self.asking.write(script).await?.affected(0))
     }
 }

@@ -35,6 +35,9 @@ pub(super) struct History {
 }
 
 impl Books {
+    /// Reads whose records they are.
+    pub(super) const SECRET_QUERY: &str = "SELECT secret_check FROM {books} WHERE place = 1";
+
     pub(super) fn new(tables: Tables, settings: &Settings, strictness: Strictness) -> Self {
         let (identity, fitness) = (settings.identity(), settings.fitness(strictness));
         Self { tables, identity, fitness, strictness, witness: AtomicU64::new(0) }
@@ -55,15 +58,15 @@ impl Books {
             ", 0, IF(EXISTS (SELECT 1 FROM {records}), FLOOR(UNIX_TIMESTAMP(NOW(3)) * 1000), NULL), 0)",
         ));
         script.say(&self.tables.fill("INSERT IGNORE INTO {audit_head} VALUES (1, 0)"));
-        let read = script.begin(&self.tables.fill("SELECT secret_check FROM {books} WHERE place = 1"));
-        let mut said = connections.write(&script).await.map_err(start_error(place))?;
+        let read = script.begin(&self.tables.fill(Self::SECRET_QUERY));
+        let mut said = connections.write(script).await.map_err(start_error(place))?;
         let (found,): (Vec<u8>,) = said.row(read).map_err(start_error(place))?;
         if found != secret_check {
             return Err(MysqlError::OtherSecret { place: place.to_string() });
         }
         if said.affected(made) == 1 {
             let run = Script::of(&self.tables.fill("INSERT IGNORE INTO {alive} VALUES (1)"));
-            connections.write(&run).await.map_err(start_error(place))?;
+            connections.write(run).await.map_err(start_error(place))?;
         }
         Ok(())
     }
@@ -129,7 +132,7 @@ impl Books {
             );
             script.add(&self.fitness);
         }
-        let mut said = connections.write(&script).await?;
+        let mut said = connections.write(script).await?;
         let (fit, barrier, witness): (bool, Option<u64>, u64) = said.row(read)?;
         if !fit {
             return Err(StoreError::Unavailable {
@@ -152,7 +155,7 @@ impl Books {
         script.begin(&self.tables.fill("UPDATE {books} SET barrier_ms = GREATEST(COALESCE(barrier_ms, 0), "));
         script.number(to.as_ms()).add(") WHERE place = 1");
         let read = script.begin(&self.tables.fill("SELECT barrier_ms FROM {books} WHERE place = 1"));
-        let mut said = connections.write(&script).await?;
+        let mut said = connections.write(script).await?;
         let (barrier,): (u64,) = said.row(read)?;
         Ok(Timestamp::from_ms(barrier))
     }
@@ -180,7 +183,7 @@ impl Books {
     pub(super) async fn clock(&self, connections: &Connections) -> Result<ClockReading, StoreError> {
         // In UTC, as the session has it: no hour of it comes twice.
         let sql = "SELECT CAST(FLOOR(UNIX_TIMESTAMP(NOW(3)) * 1000) AS UNSIGNED), correction_ms FROM {books} WHERE place = 1";
-        let mut said = connections.read(&Script::of(&self.tables.fill(sql))).await?;
+        let mut said = connections.read(Script::of(&self.tables.fill(sql))).await?;
         let (server_ms, correction_ms) = said.row(0)?;
         Ok(ClockReading { server: Timestamp::from_ms(server_ms), correction_ms })
     }
@@ -194,7 +197,7 @@ impl Books {
         let mut script = Script::default();
         script.begin(&self.tables.fill("UPDATE {books} SET correction_ms = "));
         script.number(correction_ms).add(" WHERE place = 1 AND correction_ms = ").number(seen_ms);
-        let said = connections.write(&script).await?;
+        let said = connections.write(script).await?;
         // Rows met, not rows changed: the session counts so.
         Ok(said.affected(0) == 1)
     }

@@ -27,6 +27,13 @@ const GONE: u8 = 127;
 /// The mark of a row that has none.
 const NO_MARK: Mark = Mark([0; 16]);
 
+/// What `came_from`, which nothing reads of a stored row, becomes where a row is found and not changed, so that it is written all the same:
+/// another value each time.
+///
+/// Without a binary log a commit can be seen before it is on the disk, and a crash takes it back. So whoever answers by what he found commits
+/// something himself, behind it: the log is written in its order. Commits that go through the binary log are on the disk before they are seen.
+pub(super) const TOUCHED: &str = "IF(came_from = REPEAT(x'00', 16), mark, REPEAT(x'00', 16))";
+
 /// Bytes of a swap in a script beside the head, the outcome and the audit line, which take two digits a byte: id and mark twice, other
 /// columns, an audit statement.
 const SWAP_BYTES: usize = 1_024;
@@ -74,19 +81,13 @@ impl Mysql {
         for _ in 0..SETTLINGS_MAX {
             let batch = Batch::of(swaps, barrier);
             let script = batch.script(self);
-            let mut lent = self.exchanging.lend().await?;
-            match lent.say(&script).await {
-                Ok(mut said) => {
-                    lent.give_back();
-                    return batch.answers(&mut said);
-                }
+            match self.exchanging.say(script).await {
+                Ok(mut said) => return batch.answers(&mut said),
                 // Where nothing is granted, only the server's settings can have stopped it.
-                Err(broken) if broken.is_guard() && batch.judged().is_some() => {
-                    // The transaction is taken back, or its connection closed.
-                    drop(lent.take_back(broken, &script).await);
+                Err(failed) if failed.by_guard && batch.judged().is_some() => {
                     barrier = self.books.settle(&self.asking, now).await?.barrier;
                 }
-                Err(broken) => return Err(lent.take_back(broken, &script).await),
+                Err(failed) => return Err(failed.error),
             }
         }
         Err(StoreError::Unavailable { reason: "the server's history does not stand still", source: None })
@@ -229,14 +230,17 @@ impl<'a> Batch<'a> {
             }
             self.write_row(script, swap);
         }
-        // In this order: `mark` decides, and so changes last.
+        // In this order: `mark` decides, and so changes last. `came_from` of a row that is only found: see [`TOUCHED`].
         script.add(
             " ON DUPLICATE KEY UPDATE
              due_ms = IF(mark = VALUES(came_from), VALUES(due_ms), due_ms),
              head = IF(mark = VALUES(came_from), VALUES(head), head),
              outcome = IF(mark = VALUES(came_from), VALUES(outcome), outcome),
              state = IF(mark = VALUES(came_from), VALUES(state) & 127, state),
-             came_from = IF(mark = VALUES(came_from), mark, came_from),
+             came_from = IF(mark = VALUES(came_from), mark, IF(@@GLOBAL.log_bin, came_from, ",
+        );
+        script.add(TOUCHED).add(
+            ")),
              mark = IF(mark = VALUES(came_from), VALUES(mark), mark)",
         );
     }

@@ -2,7 +2,7 @@
 
 use onceward_core::{actor::LookupId, time::Timestamp};
 
-use super::{Mysql, lookup_id, mark, script::Script};
+use super::{Mysql, exchange::TOUCHED, lookup_id, mark, script::Script};
 use crate::{
     port::{EntryFilter, PageCursor, StoreError},
     shared::backend::{Listed, Mark, StoredRow},
@@ -26,11 +26,23 @@ impl Mysql {
         }
         let outcome = if with_outcomes { "outcome" } else { "NULL" };
         let mut script = Script::default();
+        if with_outcomes {
+            script.say("START TRANSACTION");
+        }
         self.books.guard(&mut script, None);
+        // Answers are given from whole rows; heads only say when to ask again.
+        if with_outcomes {
+            script.begin(&self.tables.fill("UPDATE {records} FORCE INDEX (PRIMARY) SET came_from = "));
+            script.add(TOUCHED).add(" WHERE NOT @@GLOBAL.log_bin AND id IN ");
+            script.list(ids.iter().map(|id| id.as_bytes().as_slice()));
+        }
         let read = script.begin("SELECT id, mark, head, ");
         script.add(outcome).add(&self.tables.fill(" FROM {records} FORCE INDEX (PRIMARY) WHERE id IN "));
         script.list(ids.iter().map(|id| id.as_bytes().as_slice()));
-        let mut said = self.asking.read(&script).await?;
+        if with_outcomes {
+            script.say("COMMIT");
+        }
+        let mut said = self.asking.read(script).await?;
         let rows: Vec<Found> = said.rows(read)?;
         let rows = rows.into_iter().map(|(id, mark, head, outcome)| stored(&id, &mark, head, outcome));
         let rows = rows.collect::<Result<std::collections::HashMap<_, _>, _>>()?;
@@ -48,7 +60,7 @@ impl Mysql {
             "SELECT id, mark, head FROM {records} FORCE INDEX (by_due) WHERE due_ms IS NOT NULL AND due_ms <= ",
         ));
         script.number(now.as_ms()).add(" ORDER BY due_ms LIMIT ").number(rows_max);
-        let mut said = self.asking.read(&script).await?;
+        let mut said = self.asking.read(script).await?;
         let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = said.rows(read)?;
         rows.into_iter().map(|(id, mark, head)| stored(&id, &mark, head, None)).collect()
     }
@@ -57,7 +69,7 @@ impl Mysql {
         let mut script = Script::default();
         script.begin(&self.tables.fill("UPDATE {records} SET due_ms = NULL WHERE id = "));
         script.bytes(id.as_bytes()).add(" AND mark = ").bytes(&mark.0);
-        self.asking.write(&script).await.map(drop)
+        self.asking.write(script).await.map(drop)
     }
 
     pub(super) async fn list_rows(
@@ -88,7 +100,7 @@ impl Mysql {
             script.add(" AND state = ").number(Kind::InDoubt as u8);
         }
         script.add(" ORDER BY place DESC LIMIT ").number(rows_max);
-        let mut said = self.asking.read(&script).await?;
+        let mut said = self.asking.read(script).await?;
         let rows: Vec<ListedRow> = said.rows(read)?;
         let next = rows.last().filter(|_| rows.len() >= rows_max).map(|(place, ..)| PageCursor(*place));
         let rows = rows.into_iter().map(|(_, id, mark, head)| stored(&id, &mark, head, None));

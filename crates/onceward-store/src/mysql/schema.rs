@@ -180,7 +180,7 @@ pub(super) async fn prepare(
 }
 
 /// How many migrations the database has seen, if they are this program's.
-async fn seen(lent: &mut Lent<'_>, tables: &Tables, place: &Address) -> Result<usize, MysqlError> {
+async fn seen(lent: &mut Lent, tables: &Tables, place: &Address) -> Result<usize, MysqlError> {
     let read = Script::of(&tables.fill("SELECT number, sha256 FROM {migrations} ORDER BY number"));
     let found: Vec<(u32, Vec<u8>)> = match lent.say(&read).await {
         Ok(mut said) => {

@@ -13,7 +13,7 @@ impl Mysql {
         let mut script = Script::default();
         self.books.guard(&mut script, None);
         let probe = self.books.probe(&mut script);
-        let mut said = self.asking.write(&script).await?;
+        let mut said = self.asking.write(script).await?;
         self.books.probed(probe, &mut said)?;
 
         let mut script = Script::of(Settings::QUERY);
@@ -23,7 +23,7 @@ impl Mysql {
         );
         let names: Vec<_> = self.tables.names().collect();
         script.list(names.iter().map(String::as_bytes));
-        let mut said = self.asking.read(&script).await?;
+        let mut said = self.asking.read(script).await?;
         let settings = Settings::from_rows(said.rows(0)?);
         let sizes: Vec<(String, u64, u64)> = said.rows(size)?;
         let records = self.tables.name("records");
@@ -42,7 +42,7 @@ impl Mysql {
         }
         let sql =
             self.tables.fill("SELECT state, COUNT(*) FROM {records} FORCE INDEX (by_state) GROUP BY state");
-        let mut said = self.asking.read(&Script::of(&sql)).await?;
+        let mut said = self.asking.read(Script::of(&sql)).await?;
         let found: Vec<(u8, u64)> = said.rows(0)?;
         let count =
             |kind| found.iter().filter(|(state, _)| *state == kind as u8).map(|(_, rows)| *rows).sum();
@@ -61,7 +61,7 @@ impl Mysql {
                 .add(&self.tables.fill(" FROM {records} FORCE INDEX (by_state) WHERE state = "));
             script.number(kind as u8);
         }
-        let mut said = self.asking.read(&script).await?;
+        let mut said = self.asking.read(script).await?;
         let mut rows = [0; 5];
         for (number, row) in rows.iter_mut().enumerate() {
             let answer: mysql_async::Row = said.row(number)?;

@@ -5,6 +5,7 @@ mod many;
 mod past;
 mod replica;
 mod tls;
+mod unflushed;
 
 use onceward_core::{
     actor::{ActorTag, KeyTag},

@@ -9,6 +9,7 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls::{self, Roots, TlsError, Trust};
+use crate::url::percent_decoded;
 
 /// Until a connection stands. Far above any round trip, and short enough that a fail-over is not spent waiting for the dead.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
@@ -57,7 +58,10 @@ impl FromStr for Address {
             match option.split_once('=') {
                 Some(("sslmode", mode)) => ssl_mode = mode,
                 Some(("sslrootcert", "system")) => roots = Roots::System,
-                Some(("sslrootcert", path)) => roots = Roots::File(PathBuf::from(decoded(path)?)),
+                Some(("sslrootcert", path)) => {
+                    let path = percent_decoded(path).ok_or(AddressError::Url)?;
+                    roots = Roots::File(PathBuf::from(path));
+                }
                 Some(_) | None => rest.push(option),
             }
         }
@@ -105,18 +109,6 @@ fn place(config: &Config) -> String {
         }
     });
     format!("{}/{}", hosts.collect::<Vec<_>>().join(","), config.get_dbname().unwrap_or_default())
-}
-
-/// Percent-decoding (RFC 3986, section 2.1).
-fn decoded(text: &str) -> Result<String, AddressError> {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        let (code, rest) = part.split_at_checked(2).ok_or(AddressError::Url)?;
-        bytes.push(u8::from_str_radix(code, 16).ok().ok_or(AddressError::Url)?);
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8(bytes).ok().ok_or(AddressError::Url)
 }
 
 #[cfg(test)]

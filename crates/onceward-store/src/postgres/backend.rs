@@ -56,7 +56,7 @@ struct Statements {
 
 impl Postgres {
     /// Begins to keep connections, within a tokio runtime.
-    pub(super) fn new(door: &Arc<Door>, promotion: Promotion) -> Self {
+    pub(super) fn new(door: &Arc<Door>) -> Self {
         let mut keepers = JoinSet::new();
         let mut channel = || {
             let (channel, keeper) = Channel::new(Arc::clone(door));
@@ -71,7 +71,7 @@ impl Postgres {
             writers,
             reader,
             statements: Statements { schema, exchange, fetch },
-            promotion_loses: promotion == Promotion::MayLose,
+            promotion_loses: door.promotion == Promotion::MayLose,
             seen: Mutex::default(),
             _keepers: keepers,
         }
@@ -109,9 +109,6 @@ impl Postgres {
         let answer = Answer::read(batch, &rows)?;
         if let Some((seen, broke)) = answer.seen {
             self.note(seen, broke);
-        }
-        if answer.copies {
-            self.write(&self.statements.schema.within(CONFIRM), &[]).await?;
         }
         Ok(answer.swapped)
     }
@@ -188,7 +185,8 @@ fn found(rows: &[Row]) -> Result<Vec<(LookupId, StoredRow)>, StoreError> {
 }
 
 const FETCH: &str = "
-SELECT pg_is_in_recovery(), r.mark, r.head, CASE WHEN $2 THEN r.outcome END
+SELECT pg_is_in_recovery(), r.mark, r.head, CASE WHEN $2 THEN r.outcome END,
+    current_setting('synchronous_standby_names') <> ''
 FROM unnest($1) WITH ORDINALITY AS s (id, number)
 LEFT JOIN LATERAL (SELECT r.mark, r.head, r.outcome FROM {schema}.records AS r WHERE r.id = s.id OFFSET 0) AS r ON true
 ORDER BY s.number";
@@ -229,7 +227,7 @@ const RAISE: &str = "
 UPDATE {schema}.books AS b SET barrier_ms = greatest(b.barrier_ms, $1) FROM {schema}.durable() WHERE b.one
 RETURNING b.barrier_ms";
 
-/// Commits something: what was committed before has reached the disk, and the standbys, by then.
+/// Commits something: where commits wait for standbys, what was visible before has reached them by then.
 const CONFIRM: &str = "SELECT pg_logical_emit_message(true, 'onceward', ''::text) FROM {schema}.durable()";
 
 const PROOF: &str = "
@@ -287,7 +285,14 @@ impl Backend for Postgres {
             let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
             let parameters: Parameters<'_> = &[(&ids, Type::BYTEA_ARRAY), (&with_outcomes, Type::BOOL)];
             let rows = self.read(&self.statements.fetch, parameters).await?;
-            rows.iter().map(stored).collect::<Result<_, _>>().map_err(unreadable)
+            let waits =
+                rows.first().map_or(Ok(false), |row| row.try_get::<_, bool>(4)).map_err(unreadable)?;
+            let rows = rows.iter().map(stored).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+            // Answers are given from whole rows; heads only say when to ask again.
+            if with_outcomes && waits && rows.iter().any(Option::is_some) {
+                self.write(&self.statements.schema.within(CONFIRM), &[]).await.map_err(unread)?;
+            }
+            Ok(rows)
         })
     }
 
@@ -415,6 +420,14 @@ impl Backend for Postgres {
             let gone: i64 = only(&rows)?.try_get(0).map_err(unreadable)?;
             Ok(u64::try_from(gone).unwrap_or_default())
         })
+    }
+}
+
+/// Of a question whose answer cannot be relied on nothing has happened.
+fn unread(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unknown { reason, source } => StoreError::Unavailable { reason, source },
+        error => error,
     }
 }
 

@@ -36,7 +36,7 @@ const PAUSE_FIRST: Duration = Duration::from_millis(20);
 /// The longest pause: so long after a server is back, everybody is connected again.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// How often a connection is asked whether its server is still a primary.
+/// How often a connection is asked whether its server still is what it was at opening.
 const PROBE_PERIOD: Duration = Duration::from_secs(2);
 
 /// How long a connection may leave a probe unanswered before another one is tried; it doubles each time that this happens in a row, to
@@ -201,7 +201,7 @@ async fn keep(door: Arc<Door>, told: watch::Sender<State>) {
                 let live =
                     Arc::new(Live { client, waits_cancelled: AtomicU64::new(0), unfit: Notify::new() });
                 told.send_replace(State::Up(Arc::clone(&live)));
-                let (end, source) = serve(wire, &live, silence_max).await;
+                let (end, source) = serve(wire, &live, &door, silence_max).await;
                 silence_max = match end {
                     End::Silent => (silence_max * 2).min(SILENCE_MAX),
                     End::Lost | End::Unfit => SILENCE_FIRST,
@@ -230,7 +230,7 @@ fn lost(door: &Door, end: End, source: Option<tokio_postgres::Error>) -> Postgre
     let reason = match end {
         End::Lost => "the connection was closed",
         End::Silent => "the server was silent",
-        End::Unfit => "the server takes no writes any more",
+        End::Unfit => "the server is not what it has to be any more",
     };
     PostgresError::Unreachable {
         place: door.address.place.clone(),
@@ -239,8 +239,13 @@ fn lost(door: &Door, end: End, source: Option<tokio_postgres::Error>) -> Postgre
 }
 
 /// Moves what is asked and answered, until the connection is lost or not worth keeping.
-async fn serve(mut wire: Wire, live: &Live, silence_max: Duration) -> (End, Option<tokio_postgres::Error>) {
-    let mut probing = pin!(probe(live, silence_max));
+async fn serve(
+    mut wire: Wire,
+    live: &Live,
+    door: &Door,
+    silence_max: Duration,
+) -> (End, Option<tokio_postgres::Error>) {
+    let mut probing = pin!(probe(live, door, silence_max));
     loop {
         tokio::select! {
             message = poll_fn(|context| wire.poll_message(context)) => match message {
@@ -258,14 +263,14 @@ async fn serve(mut wire: Wire, live: &Live, silence_max: Duration) -> (End, Opti
 }
 
 /// Asks now and then what the server is; ends when the connection should.
-async fn probe(live: &Live, silence_max: Duration) -> End {
+async fn probe(live: &Live, door: &Door, silence_max: Duration) -> End {
     loop {
         sleep(PROBE_PERIOD).await;
-        let asked = live.client.query_typed_one("SELECT pg_is_in_recovery()", &[]);
-        match timeout(silence_max, asked).await {
-            Ok(Ok(row)) if row.try_get(0).is_ok_and(|replica: bool| !replica) => {}
-            Ok(Ok(_)) => return End::Unfit,
-            Ok(Err(_)) => return End::Lost,
+        match timeout(silence_max, door.look_again(&live.client)).await {
+            Ok(Ok(())) => {}
+            // The server has not said what it is.
+            Ok(Err(PostgresError::Refused { .. })) => return End::Lost,
+            Ok(Err(_)) => return End::Unfit,
             Err(_elapsed) => return End::Silent,
         }
     }

@@ -7,6 +7,7 @@ use tokio_postgres::{Client, Connection, Socket, tls::MakeTlsConnect, types::Typ
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
+    Promotion,
     address::Address,
     open_error::PostgresError,
     schema::{Schema, refused},
@@ -26,15 +27,18 @@ pub(super) struct Door {
     pub(super) address: Address,
     pub(super) schema: Schema,
     pub(super) secret_check: [u8; 32],
+    pub(super) promotion: Promotion,
+    /// Whether a server has to keep what it acknowledges as [`Promotion`] and its own disk promise.
+    pub(super) strict: bool,
 }
 
 /// What a server says of its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Settings {
     /// Whether it waits for its disk.
-    pub(super) syncs: bool,
+    syncs: bool,
     /// Whether its commits wait for standbys.
-    pub(super) replicates: bool,
+    replicates: bool,
 }
 
 impl Door {
@@ -58,7 +62,10 @@ impl Door {
 
     /// Connects to where the records are.
     pub(super) async fn enter_store(&self) -> Result<(Client, Wire), PostgresError> {
-        let entered = self.enter(ENTRY_TIME_MAX, async |client, _| self.check_books(client).await);
+        let entered = self.enter(ENTRY_TIME_MAX, async |client, settings| {
+            self.admit(&settings)?;
+            self.check_books(client).await
+        });
         let (client, wire, ()) = entered.await?;
         Ok((client, wire))
     }
@@ -78,6 +85,23 @@ impl Door {
 
     fn unreachable(&self, source: impl Error + Send + Sync + 'static) -> PostgresError {
         PostgresError::Unreachable { place: self.address.place.clone(), source: Box::new(source) }
+    }
+
+    /// Makes sure that the server still is what it was entered as.
+    pub(super) async fn look_again(&self, client: &Client) -> Result<(), PostgresError> {
+        self.admit(&self.look(client).await?)
+    }
+
+    /// Makes sure that what the server acknowledges is kept.
+    pub(super) fn admit(&self, settings: &Settings) -> Result<(), PostgresError> {
+        let place = || self.address.place.clone();
+        if self.strict && !settings.syncs {
+            return Err(PostgresError::Unsynced { place: place() });
+        }
+        if self.strict && self.promotion == Promotion::KeepsAll && !settings.replicates {
+            return Err(PostgresError::Unreplicated { place: place() });
+        }
+        Ok(())
     }
 
     async fn look(&self, client: &Client) -> Result<Settings, PostgresError> {

@@ -1,7 +1,8 @@
 //! One batch of swaps as one call of the function `exchange`, and its answer.
 //!
-//! Two rounds where a swap turns out to be a copy of one that was applied earlier: what is found may stem from a commit whose wait for
-//! the standbys was cancelled, so it counts only once something that was written after it has reached them.
+//! What is found may stem from a commit that the standbys do not have: its wait for them was cancelled, or the server crashed meanwhile and
+//! found it in its own log. So where commits wait for standbys, a batch that finds anything writes something itself, and its own commit is
+//! behind all that it found. Without standbys a commit is on the disk before anybody sees it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,9 +17,12 @@ use crate::{
     shared::backend::{Expected, Mark, NewRow, Put, StoredRow, Swap, Swapped},
 };
 
-/// Calls the function; `{schema}` is replaced.
+/// Calls the function; `{schema}` is replaced. Not all applied, or some only looked: then something was found.
 pub(super) const STATEMENT: &str = "
-SELECT swap_id, found_mark, found_head, found_outcome, swaps_applied, barrier, timeline, lsn, broke
+SELECT swap_id, found_mark, found_head, found_outcome, swaps_applied, barrier, timeline, lsn, broke,
+    CASE WHEN swap_id IS NULL AND (swaps_applied IS NOT NULL OR cardinality($25) > 0)
+        AND current_setting('synchronous_standby_names') <> ''
+    THEN pg_logical_emit_message(true, 'onceward', ''::text) END
 FROM {schema}.exchange($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
     $22, $23, $24, $25, $26, $27, $28, $29, $30)";
 
@@ -183,8 +187,6 @@ impl<'a> Asked<'a> {
 pub(super) struct Answer {
     /// In the order of the swaps.
     pub(super) swapped: Vec<Swapped>,
-    /// Some of them had been applied before, by whom is not known.
-    pub(super) copies: bool,
     /// What was seen of the server, where it was looked at; and whether its history broke.
     pub(super) seen: Option<(Seen, bool)>,
 }
@@ -201,14 +203,7 @@ struct Found {
 impl Answer {
     pub(super) fn read(batch: &[Swap], rows: &[Row]) -> Result<Self, StoreError> {
         let found = Found::read(rows).map_err(unreadable)?;
-        let mut copies = false;
-        let swapped = batch.iter().map(|swap| {
-            let (swapped, copy) = found.judge(swap);
-            copies |= copy;
-            swapped
-        });
-        let swapped = swapped.collect();
-        Ok(Self { swapped, copies, seen: found.seen })
+        Ok(Self { swapped: batch.iter().map(|swap| found.judge(swap)).collect(), seen: found.seen })
     }
 }
 
@@ -231,16 +226,16 @@ impl Found {
         Ok(found)
     }
 
-    /// What became of a swap, and whether an earlier copy of it did that.
-    fn judge(&self, swap: &Swap) -> (Swapped, bool) {
+    fn judge(&self, swap: &Swap) -> Swapped {
         let id = swap.id.as_bytes();
         if self.applied.as_ref().is_none_or(|applied| applied.contains(id)) {
-            return (Swapped::Done, false);
+            return Swapped::Done;
         }
         let found = self.rows.get(id).cloned().flatten();
         match (&found, &swap.put) {
-            (Some(row), Put::Row(new)) if row.mark == new.mark => return (Swapped::Done, true),
-            (None, Put::Nothing) => return (Swapped::Done, true),
+            // An earlier copy of it was applied.
+            (Some(row), Put::Row(new)) if row.mark == new.mark => return Swapped::Done,
+            (None, Put::Nothing) => return Swapped::Done,
             (_, Put::Row(_) | Put::Keep | Put::Nothing) => {}
         }
         let is_expected = match (swap.expected, &found) {
@@ -250,10 +245,10 @@ impl Found {
         };
         match (swap.grant, self.barrier) {
             (Some(grant), Some(barrier)) if is_expected && grant.barrier < Some(barrier) => {
-                (Swapped::History { barrier }, false)
+                Swapped::History { barrier }
             }
             // Where it is what was expected, what stood in the way is gone again.
-            _ => (Swapped::Found(found), false),
+            _ => Swapped::Found(found),
         }
     }
 }

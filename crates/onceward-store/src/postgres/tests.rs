@@ -126,3 +126,18 @@ async fn put_at_last(store: &Postgres, of: u64) {
     };
     tokio::time::timeout(Duration::from_secs(30), tries).await.expect("the server comes back");
 }
+
+/// Looks until the store refuses for `reason`; half a minute at the most.
+async fn refused_as(store: &Postgres, reason: &str) {
+    let looks = async {
+        let error = loop {
+            match store.exchange(vec![swap(900, NOTHING, Put::Keep)].into(), now()).await {
+                Err(error) if format!("{error:?}").contains(reason) => break error,
+                // waits: for the next look at the server, in real time
+                Err(_) | Ok(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        assert!(matches!(error, crate::StoreError::Unavailable { .. }), "{error:?}");
+    };
+    tokio::time::timeout(Duration::from_secs(30), looks).await.expect(reason);
+}

@@ -7,6 +7,8 @@ use redis::{
     io::tcp::TcpSettings,
 };
 
+use crate::url::percent_decoded;
+
 /// The port of a server where the URL has none.
 const PORT: u16 = 6379;
 
@@ -141,7 +143,8 @@ pub(super) fn parse(url: &str) -> Result<(Target, Access), &'static str> {
         None => (None, None),
         Some(login) => {
             let (user, password) = login.split_once(':').unwrap_or((login, ""));
-            let plain = |text: &str| decoded(text).ok_or("its user or password is not percent-encoded");
+            let plain =
+                |text: &str| percent_decoded(text).ok_or("its user or password is not percent-encoded");
             (
                 Some(plain(user)?).filter(|user| !user.is_empty()),
                 Some(plain(password)?).filter(|word| !word.is_empty()),
@@ -175,24 +178,6 @@ enum Kind {
     Alone,
     Sentinel,
     Cluster,
-}
-
-/// Percent-decoding (RFC 3986, section 2.1).
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
-        if *first == b'%' {
-            let (digits, behind) = rest.split_first_chunk::<2>()?;
-            let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = behind;
-        } else {
-            bytes.push(*first);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -26,6 +26,12 @@ pub enum RedisConnectError {
         /// What the server or the system said.
         source: Option<RedisError>,
     },
+    /// The user lacks rights, so that a change would end in its middle.
+    #[error("the user of the Redis may not run {commands} on the store's keys: allow it with ACL SETUSER")]
+    Rights {
+        /// What it may not run.
+        commands: String,
+    },
     /// It throws records away when its memory is full.
     #[error(
         "the Redis may evict records (maxmemory-policy {policy}), and an evicted one would run again: set it to noeviction"

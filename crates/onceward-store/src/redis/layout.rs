@@ -96,6 +96,11 @@ impl Keys {
         self.of(partition, "books")
     }
 
+    /// A key that is never there.
+    pub(super) fn probe(&self, partition: Partition) -> Vec<u8> {
+        self.of(partition, "probe")
+    }
+
     pub(super) fn log(&self, partition: Partition) -> Vec<u8> {
         self.of(partition, "log")
     }

@@ -13,6 +13,7 @@ pub(super) enum Script {
     Horizon,
     Judge,
     Look,
+    Probe,
     Quarantine,
     Raise,
     Read,
@@ -30,7 +31,7 @@ macro_rules! guarded {
 
 impl Script {
     /// In the order of their numbers.
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Append,
         Self::Clock,
         Self::Correct,
@@ -41,6 +42,7 @@ impl Script {
         Self::Horizon,
         Self::Judge,
         Self::Look,
+        Self::Probe,
         Self::Quarantine,
         Self::Raise,
         Self::Read,
@@ -62,6 +64,7 @@ impl Script {
             Self::Horizon => guarded!("horizon"),
             Self::Judge => guarded!("judge"),
             Self::Look => guarded!("look"),
+            Self::Probe => guarded!("probe"),
             Self::Quarantine => guarded!("quarantine"),
             Self::Raise => guarded!("raise"),
             Self::Read => guarded!("read"),
@@ -87,11 +90,34 @@ impl Script {
             | Self::Fetch
             | Self::Horizon
             | Self::Look
+            | Self::Probe
             | Self::Quarantine
             | Self::Read
             | Self::Survey
             | Self::Trim
             | Self::Walk => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Script;
+
+    /// Words in capitals that are no commands.
+    const OTHERS: [&str; 5] = ["LIMIT", "NOPERM", "NX", "WITHSCORES", "XX"];
+
+    fn commands(script: Script) -> impl Iterator<Item = &'static str> {
+        let capitals = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+        script.source().split('\'').filter(capitals).filter(|word| !OTHERS.contains(word))
+    }
+
+    #[test]
+    fn the_right_to_each_command_of_a_script_is_probed() {
+        let others = Script::ALL.into_iter().filter(|script| *script != Script::Probe);
+        let used: BTreeSet<_> = others.flat_map(commands).collect();
+        assert_eq!(commands(Script::Probe).collect::<BTreeSet<_>>(), used);
     }
 }

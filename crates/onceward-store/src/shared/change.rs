@@ -31,8 +31,8 @@ pub(super) enum Question {
     Claim(Claim),
     /// A renewal or a settlement.
     Told { id: LookupId, event: Event },
-    /// A verdict or a cancellation, with its evidence.
-    Resolution { id: LookupId, event: Event, label: Label, audit: StoredAudit },
+    /// A verdict, a cancellation, or a look that begins.
+    Resolution { id: LookupId, event: Event, label: Label, audit: Option<StoredAudit> },
 }
 
 impl From<Resolution> for Question {
@@ -51,7 +51,7 @@ impl Question {
 
     fn audit(&self) -> Option<&StoredAudit> {
         match self {
-            Self::Resolution { audit, .. } => Some(audit),
+            Self::Resolution { audit, .. } => audit.as_ref(),
             Self::Claim(_) | Self::Told { .. } => None,
         }
     }

@@ -6,7 +6,7 @@ use onceward_core::{actor::LookupId, record::Event};
 
 use super::{
     Core,
-    backend::{Expected, StoredRow},
+    backend::{Expected, Mark, StoredRow},
     change::{View, step},
     gather::{Asked, Outcome},
     known::KnownRow,
@@ -55,7 +55,14 @@ impl Core {
     /// Begins to swap one record for what time made of it.
     async fn visit(&self, id: LookupId, row: StoredRow) -> Result<Option<Visit>, StoreError> {
         let StoredRow { mark, head, .. } = row;
-        let (record, label) = match codec::decode_head(id, &head) {
+        let read = match codec::decode_head(id, &head) {
+            Ok((record, _)) if record.inquiry.is_some() => match self.whole(id, mark).await? {
+                Some(StoredRow { head, outcome, .. }) => codec::decode(id, &head, outcome),
+                None => return Ok(None),
+            },
+            read => read,
+        };
+        let (record, label) = match read {
             Ok(read) => read,
             Err(codec::Unreadable) => {
                 self.guard.run(Repeat::Always, |backend| backend.quarantine(id, mark)).await?;
@@ -70,6 +77,12 @@ impl Core {
         let (before, after) = (judged.before, judged.after);
         let (swap, booking, _) = self.swap(id, judged, None)?;
         Ok(Some(Visit { before, after, asked: self.gatherer.ask(swap, booking)? }))
+    }
+
+    /// A row with the request that it keeps, which stays with the record that time makes of it; `None` where somebody changed it meanwhile.
+    async fn whole(&self, id: LookupId, seen: Mark) -> Result<Option<StoredRow>, StoreError> {
+        let rows = self.guard.run(Repeat::Always, |backend| backend.fetch(vec![id], true)).await?;
+        Ok(rows.into_iter().next().flatten().filter(|row| row.mark == seen))
     }
 
     /// Counts what is in doubt, now and then: it is one number for all processes, and each of them shows it.

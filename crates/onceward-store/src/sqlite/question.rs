@@ -108,7 +108,9 @@ impl Question for Resolution {
         let Self { id, change, label, audit } = self;
         let found = transaction.find(id)?;
         let applied = transaction.apply(id, found, change.event(), Some(&label))?;
-        transaction.append(&audit)?;
+        if let Some(audit) = &audit {
+            transaction.append(audit)?;
+        }
         Ok(applied.reply)
     }
 }

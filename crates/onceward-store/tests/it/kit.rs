@@ -49,6 +49,7 @@ pub(crate) fn claim(number: u64) -> Claim {
         },
         issued_at: None,
         undated: Undated::Execute,
+        request: None,
     }
 }
 

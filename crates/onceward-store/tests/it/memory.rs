@@ -92,11 +92,7 @@ async fn a_full_store_refuses_new_keys_and_serves_known_ones() {
         id: kit::id(3),
         change: ResolutionChange::Cancel { remember: kit::LEASE },
         label: kit::claim(3).label,
-        audit: onceward_store::StoredAudit {
-            at: onceward_core::time::Timestamp::default(),
-            key: None,
-            json: "{}".to_owned(),
-        },
+        audit: None,
     };
     let refused = store.resolve(cancel).await;
     assert!(matches!(refused, Err(StoreError::Full { .. })), "{refused:?}");

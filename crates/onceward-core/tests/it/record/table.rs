@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use onceward_core::fingerprint::{Fingerprint, Version};
 use onceward_core::record::{
-    AfterRetention, Alarm, Attempt, AttemptId, Decision, Denial, DoubtReason, Drift, Epoch, Event, Interest,
-    OnLapse, OnMismatch, Record, Sealed, Settlement, State, Terms, TombstoneKind, Verdict,
+    AfterRetention, Alarm, Attempt, AttemptId, Decision, Denial, DoubtReason, Drift, Epoch, Event, Inquiry,
+    Interest, OnLapse, OnMismatch, Record, Sealed, Settlement, State, Terms, TombstoneKind, Verdict,
 };
 use onceward_core::time::Timestamp;
 use serde::Deserialize;
@@ -83,6 +83,16 @@ pub(super) struct RecordText {
     claimed_at: u64,
     terms: Option<String>,
     overruled: Option<String>,
+    inquiry: Option<InquiryText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InquiryText {
+    request: String,
+    looks: u32,
+    next_at: u64,
+    looker: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -98,13 +108,14 @@ enum StateText {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum EventText {
-    Arrived { attempt: String, fingerprint: String, terms: String },
+    Arrived { attempt: String, fingerprint: String, terms: String, request: Option<String> },
     Renewed { attempt: String },
     Completed { attempt: String, outcome: String },
     Released { attempt: String },
     Doubted { attempt: String, reason: String },
     HolderGone,
     Resolved { verdict: VerdictText, judged: String },
+    Inquired { judged: String, looker: String, pause_ms: u64 },
     Cancelled { remember_ms: u64 },
     Swept,
 }
@@ -193,6 +204,12 @@ impl Table {
             claimed_at: Timestamp::from_ms(text.claimed_at),
             terms: text.terms.as_deref().map(|name| self.terms(name)),
             overruled: text.overruled.as_deref().map(|name| self.attempt(name)),
+            inquiry: text.inquiry.as_ref().map(|text| Inquiry {
+                request: sealed(&text.request),
+                looks: text.looks,
+                next_at: Timestamp::from_ms(text.next_at),
+                looker: text.looker.as_deref().map(|name| self.attempt(name).id),
+            }),
         }
     }
 
@@ -237,10 +254,11 @@ impl Table {
 
     pub(super) fn event(&self, name: &str) -> Event {
         match &self.events[name] {
-            EventText::Arrived { attempt, fingerprint, terms } => Event::Arrived {
+            EventText::Arrived { attempt, fingerprint, terms, request } => Event::Arrived {
                 attempt: self.attempt(attempt),
                 fingerprint: self.fingerprint(fingerprint),
                 terms: self.terms(terms),
+                request: request.as_deref().map(sealed),
             },
             EventText::Renewed { attempt } => Event::Renewed { attempt: self.attempt(attempt) },
             EventText::Completed { attempt, outcome } => {
@@ -254,6 +272,11 @@ impl Table {
             EventText::Resolved { verdict, judged } => {
                 Event::Resolved { verdict: verdict_of(verdict), judged: self.attempt(judged).epoch }
             }
+            EventText::Inquired { judged, looker, pause_ms } => Event::Inquired {
+                judged: self.attempt(judged).epoch,
+                looker: self.attempt(looker).id,
+                pause: Duration::from_millis(*pause_ms),
+            },
             EventText::Cancelled { remember_ms } => {
                 Event::Cancelled { remember: Duration::from_millis(*remember_ms) }
             }

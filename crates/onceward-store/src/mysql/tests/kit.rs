@@ -11,8 +11,8 @@ use onceward_testbed::mysql::{Mysql as Server, SharedMysql, shared};
 
 use crate::{
     mysql::{Mysql, MysqlError, MysqlOptions},
-    port::StoredAudit,
-    shared::backend::{Expected, Grant, Mark, NewRow, Put, StoredRow, Swap},
+    port::{StoreError, StoredAudit},
+    shared::backend::{Backend, Expected, Grant, Mark, NewRow, Put, StoredRow, Swap},
     step::Kind,
 };
 
@@ -120,4 +120,21 @@ pub(super) fn claim(number: u64, mark: u64) -> Swap {
 
 pub(super) fn audit(number: u64) -> StoredAudit {
     StoredAudit { at: Timestamp::from_ms(number), key: None, json: format!("{{\"line\":{number}}}") }
+}
+
+/// Asks until the store is refused a connection, and holds the cause against `finding`. What was on its way when a connection was cut is
+/// unknown, at the most once each.
+pub(super) async fn refused_for(store: &Mysql, finding: &str) {
+    let mut told = Vec::new();
+    for _ in 0..10 {
+        match store.exchange(vec![claim(900, 900)].into(), NOW).await {
+            Err(StoreError::Unavailable { source: Some(source), .. })
+                if source.to_string().contains(finding) =>
+            {
+                return;
+            }
+            other => told.push(other),
+        }
+    }
+    panic!("{finding:?} was not found: {told:?}");
 }

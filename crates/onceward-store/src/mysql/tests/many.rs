@@ -5,8 +5,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::kit::{Database, NOW, UNJUDGED, audit, claim, id, mark, new_row, tell};
+use super::kit::{Database, NOW, UNJUDGED, audit, claim, id, mark, new_row, stored, tell};
 use crate::{
+    mysql::{ASKING_MAX, EXCHANGES_MAX},
     port::{AuditCursor, StoreError},
     shared::backend::{Backend, Expected, Put, Swap, Swapped},
 };
@@ -209,5 +210,38 @@ async fn a_batch_behind_a_lock_did_not_happen() {
     assert_eq!(store.fetch(vec![id(2)], false).await.expect("read"), [None]);
     assert_eq!(exchanged(&store, vec![change]).await, [Swapped::Done]);
     tell(&blocking, "SELECT 1").await;
+    database.remove().await;
+}
+
+/// Operations that nobody waits for any more, on a server that does not get on: it has as many sessions of a process as ever.
+// covers: S1
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_gives_up_waiting_leaves_no_session_behind() {
+    use mysql_async::prelude::Queryable as _;
+    const CONNECTIONS: u64 = (EXCHANGES_MAX + ASKING_MAX) as u64;
+    let database = Database::new().await;
+    let store = database.open().await;
+    let mut conn = mysql_async::Conn::from_url(database.options().url).await.expect("connected");
+    conn.query_drop("LOCK TABLES onceward_records WRITE").await.expect("locked");
+    for number in 0..30 {
+        let (change, look) =
+            (store.exchange(vec![claim(number, number)].into(), NOW), store.fetch(vec![id(number)], true));
+        let given_up = std::time::Duration::from_millis(10);
+        // waits: as long as whoever asks has patience
+        let (change, look) =
+            tokio::join!(tokio::time::timeout(given_up, change), tokio::time::timeout(given_up, look));
+        assert!(change.is_err() && look.is_err(), "{change:?} {look:?}");
+    }
+    let sessions =
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID()";
+    let found: Option<u64> = conn.query_first(sessions).await.expect("counted");
+    assert!(found.is_some_and(|found| found <= CONNECTIONS), "{found:?}");
+    conn.query_drop("UNLOCK TABLES").await.expect("unlocked");
+    conn.disconnect().await.expect("disconnected");
+    // Connections that were given up come back in a known state.
+    for number in 100..120 {
+        assert_eq!(exchanged(&store, vec![claim(number, number)]).await, [Swapped::Done]);
+        assert_eq!(store.fetch(vec![id(number)], true).await.expect("read"), [Some(stored(number))]);
+    }
     database.remove().await;
 }

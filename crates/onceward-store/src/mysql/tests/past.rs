@@ -2,8 +2,9 @@
 
 use mysql_async::prelude::Queryable as _;
 use onceward_core::time::Timestamp;
+use onceward_testbed::{Wire, mysql::Mysql as Server};
 
-use super::kit::{Database, SECRET_CHECK, claim, id, mark, own, stored, tell};
+use super::kit::{Database, SECRET_CHECK, claim, id, mark, own, refused_for, stored, tell};
 use crate::{
     mysql::{Mysql, MysqlError, MysqlOptions},
     port::{AuditCursor, StoreError},
@@ -133,6 +134,37 @@ async fn a_server_that_turns_read_only_or_weaker_is_refused_at_once() {
     let lenient = MysqlOptions { strict: false, ..options };
     let store = Mysql::open(&lenient).await.expect("opened");
     assert_eq!(store.survey().await.expect("surveyed").durability, "process");
+}
+
+/// Whatever opening refuses is refused as well when it is met later, on a connection that is made anew.
+// covers: S3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_in_place_of_the_one_that_was_opened_has_to_be_as_sound() {
+    let sound = own(&[]).await;
+    let weaker = Server::start(&["--innodb-doublewrite=OFF"]).expect("a server");
+    let smaller = Server::start(&["--max-allowed-packet=1M"]).expect("a server");
+    for server in [&weaker, &smaller] {
+        tell(&server.url("root", "mysql"), "CREATE DATABASE onceward").await;
+        let options = MysqlOptions::new(server.url("root", "onceward"), SECRET_CHECK);
+        let taken = MysqlOptions { strict: false, outcome_bytes_max: 1 << 10, ..options };
+        drop(Mysql::open(&taken).await.expect("opened"));
+    }
+    let wire = Wire::to(sound.address()).expect("a wire");
+    let options = MysqlOptions::new(format!("mysql://root@{}/onceward", wire.address()), SECRET_CHECK);
+    let store = Mysql::open(&options).await.expect("opened");
+    assert_eq!(store.exchange(vec![judged(1, None)].into(), ms(10)).await.expect("made"), [Swapped::Done]);
+    for (server, finding) in [(&weaker, "innodb_doublewrite = OFF"), (&smaller, "packets of 1048576 bytes")] {
+        wire.lead_to(server.address());
+        wire.cut();
+        refused_for(&store, finding).await;
+    }
+    wire.lead_to(sound.address());
+    assert_eq!(store.exchange(vec![judged(2, None)].into(), ms(20)).await.expect("made"), [Swapped::Done]);
+    // The same server, and the records of others in place of ours.
+    tell(&sound.url("root", "onceward"), "UPDATE onceward_books SET secret_check = REPEAT('x', 32)").await;
+    wire.cut();
+    refused_for(&store, "another deployment's").await;
+    assert!(store.fetch(vec![id(1)], true).await.is_err());
 }
 
 // covers: S3

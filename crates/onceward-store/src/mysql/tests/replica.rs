@@ -6,7 +6,7 @@ use mysql_async::{Conn, prelude::Queryable};
 use onceward_core::time::Timestamp;
 use onceward_testbed::{Wire, mysql::Mysql as Server};
 
-use super::kit::{NOW, SECRET_CHECK, claim, id, own, stored, tell};
+use super::kit::{NOW, SECRET_CHECK, claim, id, own, refused_for, stored, tell};
 use crate::{
     mysql::{Mysql, MysqlError, MysqlOptions},
     port::StoreError,
@@ -53,6 +53,11 @@ async fn a_promoted_replica_answers_no_claim_that_its_primary_may_have_granted()
     // One that follows is none to write to, whether it would take writes or not.
     let directly = MysqlOptions::new(replica.url("root", "onceward"), SECRET_CHECK);
     assert_eq!(refusal(Mysql::open(&directly).await), "it follows another server");
+    // Nor when it takes the place of the one that was opened.
+    wire.lead_to(replica.address());
+    wire.cut();
+    refused_for(&store, "it follows another server").await;
+    wire.lead_to(primary.address());
     tell(&replica_admin, "SET GLOBAL read_only = 1").await;
     assert_eq!(refusal(Mysql::open(&directly).await), "it is read-only");
 

@@ -170,18 +170,24 @@ async fn a_commit_that_no_standby_has_is_no_success() {
         wait_until("the setting", set).expect("taken over");
     };
     standbys("absent");
-    // Of the second copy, it is what makes sure of the first that waits.
-    for _ in 0..2 {
+    let cancelled = || {
         let server = Arc::clone(&server);
-        let cancelled = tokio::task::spawn_blocking(move || {
-            let cancel =
-                "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-            wait_until("a commit that waits", || server.execute(cancel).is_ok_and(|count| count != "0"))
-        });
-        let answer = store.exchange(vec![swap(2, NOTHING, Put::Row(row(2)))].into(), now()).await;
-        cancelled.await.expect("no panic").expect("cancelled");
-        assert!(matches!(answer, Err(StoreError::Unknown { .. })), "{answer:?}");
+        let cancel =
+            "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        let waits = move || server.execute(cancel).is_ok_and(|count| count != "0");
+        let cancelled = tokio::task::spawn_blocking(|| wait_until("a commit that waits", waits));
+        async { cancelled.await.expect("no panic").expect("cancelled") }
+    };
+    // The commit itself; a copy of it; who finds it under a mark of its own, as the holder does who claims anew; who bears it out; and
+    // two of which one applies. What waits behind the first is what makes sure of it.
+    let (copy, keep) = (swap(2, NOTHING, Put::Row(row(2))), swap(2, Expected::Row(mark(2)), Put::Keep));
+    let (anew, new) = (swap(2, NOTHING, Put::Row(row(12))), swap(3, NOTHING, Put::Row(row(3))));
+    for batch in [vec![copy.clone()], vec![copy], vec![anew.clone()], vec![keep], vec![anew.clone(), new]] {
+        let (answer, ()) = tokio::join!(store.exchange(batch.clone().into(), now()), cancelled());
+        assert!(matches!(answer, Err(StoreError::Unknown { .. })), "{batch:?}: {answer:?}");
     }
+    let (fetched, ()) = tokio::join!(store.fetch(vec![id(2)], true), cancelled());
+    assert!(matches!(fetched, Err(StoreError::Unavailable { .. })), "{fetched:?}");
     standbys("");
-    put(&store, 2, 2).await;
+    assert_eq!(exchanged(&store, vec![anew]).await, [Swapped::Found(Some(kept(2)))]);
 }

@@ -75,8 +75,11 @@ async fn a_promotion_that_was_declared_to_keep_all_raises_nothing() {
     put(&store, 1, 1).await;
     primary.kill().expect("killed");
     standby.promote().expect("promoted");
-    // The standby was copied before the setting was made, so it waits for none itself.
     wire.lead_to(standby.address());
+    // The standby was copied before the setting was made, so it waits for none itself, and the next promotion would lose something.
+    refused_as(&store, "Unreplicated").await;
+    let _next = standby.standby("two", &[]).expect("a standby");
+    synchronise(&standby, "two");
     put_at_last(&store, 2).await;
     assert_eq!(fetched(&store, 1).await, Some(kept(1)));
     assert_eq!(store.barrier(now()).await.expect("looked"), None);

@@ -139,6 +139,22 @@ async fn a_server_that_does_not_sync_is_refused_or_called_what_it_is() {
     assert_eq!(store.barrier(now()).await.expect("looked"), Some(now()));
 }
 
+// covers: S3
+#[tokio::test]
+async fn a_server_that_becomes_weaker_than_it_was_at_opening_is_refused() {
+    let server = Server::start(&[]).expect("a server");
+    let store = at(&server.url()).await;
+    put(&store, 1, 1).await;
+    for (setting, of) in [("off", 2), ("on", 3)] {
+        server.execute(&format!("ALTER SYSTEM SET fsync = {setting}")).expect("set");
+        server.execute("SELECT pg_reload_conf()").expect("reloaded");
+        match setting {
+            "off" => refused_as(&store, "Unsynced").await,
+            _ => put_at_last(&store, of).await,
+        }
+    }
+}
+
 // covers: S1
 #[tokio::test]
 async fn a_server_without_a_free_connection_costs_no_more_than_a_refusal() {

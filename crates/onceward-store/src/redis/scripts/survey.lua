@@ -1,8 +1,8 @@
 -- KEYS: books and states of each partition. ARGV: …, two scores a kind: its first, its last.
--- Writes the beat, the server's clock, into the first partition's books. Returns it, and the members of each kind.
+-- Writes the beat, the server's clock, into each partition's books. Returns it, and the members of each kind.
 
 local beat = digits(micros())
-redis.call('HSET', KEYS[1], 'beat', beat)
+for books = 1, #KEYS, 2 do redis.call('HSET', KEYS[books], 'beat', beat) end
 local survey = { beat }
 for at = 3, #ARGV, 2 do
   local members = 0

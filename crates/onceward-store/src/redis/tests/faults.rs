@@ -1,6 +1,7 @@
 //! What is refused at opening and while a server runs, and servers that fail.
 
 use super::*;
+use crate::port::StoredAudit;
 
 /// Each weakness is refused by name, and taken where it was said that it may be.
 // covers: S3
@@ -43,6 +44,42 @@ async fn a_login_is_used_and_never_shown() {
     let wrong = format!("redis://shop:wr0ng@{}", server.address());
     let error = refused(options(&wrong)).await;
     assert!(!format!("{error:?} {error}").contains("wr0ng"));
+}
+
+/// A right that only some changes need: refused before any of them is cut in its middle, and nothing is written.
+// covers: S3
+#[tokio::test]
+async fn a_user_without_the_rights_of_the_scripts_is_refused_by_their_names() {
+    let server = server(Keeping::Always);
+    let login = format!("redis://shop:word@{}", server.address());
+    let rows = [
+        (["+@all", "-zadd"].as_slice(), "~onceward:*", "ZADD"),
+        (&["+@all", "-zrem", "-del"], "~onceward:*", "DEL, ZREM"),
+        (&["+@all", "-zrevrangebyscore"], "~onceward:*", "ZREVRANGEBYSCORE"),
+    ];
+    for (rights, keys, expected) in rows {
+        let user = ["ACL", "SETUSER", "shop", "reset", "on", ">word", keys];
+        assert_eq!(server.ask(&[&user, rights].concat()).expect("asked").trim(), "OK");
+        let RedisConnectError::Rights { commands } = refused(options(&login)).await else {
+            panic!("{rights:?}")
+        };
+        assert_eq!(commands, expected);
+    }
+    assert_eq!(server.ask(&["DBSIZE"]).expect("counted").trim(), "0");
+    // What the scripts use, and no more.
+    let rights = "+evalsha +script|load +info +config|get +select +time +exists +get +getrange +set +del +hget \
+                  +hmget +hset +zadd +zcount +zmscore +zrange +zrangebyscore +zrem +zremrangebyrank +zrevrange +zrevrangebyscore \
+                  +zscore";
+    let user = ["ACL", "SETUSER", "shop", "reset", "on", ">word", "~onceward:*"];
+    let rights: Vec<_> = rights.split_whitespace().collect();
+    assert_eq!(server.ask(&[&user, rights.as_slice()].concat()).expect("asked").trim(), "OK");
+    let database = open(&login).await;
+    let line = StoredAudit { at: NOW, key: None, json: "{}".to_owned() };
+    let claimed = Swap { audit: Some(line), ..claim(1, 1) };
+    assert_eq!(exchanged(&database, claimed).await, Swapped::Done);
+    let ended = Swap { expected: Expected::Row(mark(1)), put: Put::Nothing, ..claim(1, 1) };
+    assert_eq!(exchanged(&database, ended).await, Swapped::Done);
+    database.survey().await.expect("a survey");
 }
 
 /// A policy that changes while the server runs: nothing new runs, while what runs ends.

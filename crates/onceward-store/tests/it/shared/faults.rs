@@ -145,7 +145,7 @@ impl Scene {
 fn resolution(number: u64, change: ResolutionChange) -> Resolution {
     let claim: Claim = claim(number);
     let audit = StoredAudit { at: now(), key: Some(claim.label.key), json: "{}".to_owned() };
-    Resolution { id: claim.id, change, label: claim.label, audit }
+    Resolution { id: claim.id, change, label: claim.label, audit: Some(audit) }
 }
 
 async fn persistent<'a, T>(ask: impl Fn() -> StoreFuture<'a, T>) -> T {

@@ -81,7 +81,7 @@ fn after(clock: &Arc<onceward_store::ManualClock>, by: Duration) -> onceward_cor
 fn resolution(number: u64, change: ResolutionChange) -> Resolution {
     let claim = claim(number);
     let audit = StoredAudit { at: now(), key: Some(claim.label.key), json: "{}".to_owned() };
-    Resolution { id: claim.id, change, label: claim.label, audit }
+    Resolution { id: claim.id, change, label: claim.label, audit: Some(audit) }
 }
 
 /// Both sweep, at once: each record is visited once, and each lapsed lease is counted by one of the processes.

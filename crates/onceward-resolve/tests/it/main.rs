@@ -1,0 +1,12 @@
+//! Recipes, looks and judgements.
+
+#![cfg(test)]
+
+mod absence;
+mod builtins;
+mod garbage;
+mod kit;
+mod looks;
+mod matching;
+mod recipes;
+mod requests;
