@@ -305,6 +305,26 @@ fn store() -> Command {
             &takes,
         ))
         .subcommand(with_flags(Command::new("stats").about("Count what is remembered").arg(json()), &takes))
+        .subcommand(with_flags(barrier(), &takes))
+}
+
+fn barrier() -> Command {
+    Command::new("barrier")
+        .about("Show the history barrier, or raise it after a backup was put back")
+        .after_help(
+            "Keys that were issued before the barrier and are unknown are refused: their records may be what was lost. It never falls.\n\n\
+             Examples:\n  onceward store barrier\n  onceward store barrier --raise --yes",
+        )
+        .arg(Arg::new("raise").long("raise").action(ArgAction::SetTrue).help("Raise it, to the present where --at says nothing else"))
+        .arg(
+            Arg::new("at")
+                .long("at")
+                .value_name("TIME")
+                .requires("raise")
+                .help("Up to when records may be lost, such as 2026-11-21T12:00:00Z; no later than the present"),
+        )
+        .arg(Arg::new("yes").long("yes").requires("raise").action(ArgAction::SetTrue).help("Do not ask"))
+        .arg(json())
 }
 
 fn config() -> Command {

@@ -7,6 +7,7 @@ pub(crate) mod demo;
 mod doors;
 pub(crate) mod effects;
 pub(crate) mod gateway;
+mod meeting;
 pub(crate) mod proxy;
 pub(crate) mod resolve;
 mod serving;

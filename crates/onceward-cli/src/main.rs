@@ -56,6 +56,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("store", store)) => match store.subcommand() {
             Some(("migrate", migrate)) => commands::store::migrate(&resolved(migrate)?, migrate),
             Some(("verify", verify)) => commands::store::verify(&resolved(verify)?, is_json(verify)),
+            Some(("barrier", barrier)) => commands::store::barrier(&resolved(barrier)?, barrier),
             Some(("stats", stats)) => commands::store::stats(&resolved(stats)?, is_json(stats)),
             Some(_) | None => Ok(ExitCode::SUCCESS),
         },

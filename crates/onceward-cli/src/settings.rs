@@ -19,7 +19,7 @@ use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource};
 use onceward::StoreUrl;
 use onceward_control::Reach;
-use onceward_core::outcome::Policy;
+use onceward_core::outcome::{Policy, WhenStoreDown};
 use onceward_proxy::{
     intercept::{HostPattern, Intercept, Interception},
     upstream::{NoProxy, PrivateTargets, Roots, UpstreamProxy, read_roots},
@@ -358,6 +358,9 @@ impl Settings {
             request_bytes_max: self
                 .chosen("policy.request_bytes_max", bytes)?
                 .unwrap_or(base.request_bytes_max),
+            when_store_down: self
+                .chosen("policy.when_store_down", when_store_down)?
+                .unwrap_or(base.when_store_down),
             ..base
         })
     }
@@ -374,16 +377,38 @@ impl Settings {
         }
     }
 
-    /// Parses everything, for `config check`.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
+    /// Parses everything, for `config check`; says what is right and has a price.
+    pub(crate) fn check(&self) -> anyhow::Result<Vec<String>> {
         self.store()?;
         self.proxy()?;
         // Whom it is in front of may be said when it starts; what its routes are stands in the file.
         if self.get("gateway.upstream")?.text.is_empty() {
-            self.rules().map(drop)
+            self.rules().map(drop)?;
         } else {
-            self.gateway().map(drop)
+            self.gateway().map(drop)?;
         }
+        let mut warnings = Vec::new();
+        if self.parse("policy.when_store_down", when_store_down)? == WhenStoreDown::Open {
+            let source = &self.get("policy.when_store_down")?.source;
+            warnings.push(format!("policy.when_store_down = \"open\" (from {source}): {OPEN_COSTS}"));
+        }
+        for route in &self.routes {
+            if route.when_store_down()? == Some(WhenStoreDown::Open) {
+                warnings.push(format!("{}: when_store_down = \"open\": {OPEN_COSTS}", route.place));
+            }
+        }
+        Ok(warnings)
+    }
+}
+
+/// What an open route gives up.
+const OPEN_COSTS: &str = "while the store is down, a request that is repeated runs again, and nothing of it is recorded or replayed";
+
+fn when_store_down(text: &str) -> anyhow::Result<WhenStoreDown> {
+    match text {
+        "closed" => Ok(WhenStoreDown::Closed),
+        "open" => Ok(WhenStoreDown::Open),
+        _ => bail!("expected `closed` or `open`"),
     }
 }
 

@@ -168,6 +168,14 @@ impl ControlClient {
         self.ask(Method::GET, "/v1/store", HeaderMap::new(), Bytes::new()).await
     }
 
+    /// Raises the history barrier (T5). It never falls, so that this may be told again.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 503 where the store does not answer.
+    pub async fn raise_barrier(&self, raise: &wire::RaiseBarrier) -> Result<wire::Barrier, ClientError> {
+        self.tell("/v1/store/barrier", raise).await
+    }
+
     async fn tell<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
         let body =
             serde_json::to_vec(body).map_err(|error| self.broken("the body cannot be written", error))?;

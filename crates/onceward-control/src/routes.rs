@@ -39,6 +39,7 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/v1/effects/{id}/cancel", post(changes::cancel))
         .route("/v1/audit", get(audit::read))
         .route("/v1/store", get(probes::store))
+        .route("/v1/store/barrier", post(changes::raise_barrier))
         .method_not_allowed_fallback(method_unknown)
         .fallback(path_unknown)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -190,6 +190,22 @@ pub struct StoreStats {
     pub history_barrier: Option<String>,
 }
 
+/// The body of `POST /v1/store/barrier`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RaiseBarrier {
+    /// Up to when acknowledged records may have been lost; the present where it is left out or later than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+}
+
+/// The history barrier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Barrier {
+    /// Keys issued before this point and unknown are refused (T5); none where nothing was ever lost.
+    pub history_barrier: Option<String>,
+}
+
 /// Records by state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordCounts {

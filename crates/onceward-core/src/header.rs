@@ -41,6 +41,8 @@ pub enum IntentStatus {
     Cancelled,
     /// Its answer was kept for its time.
     Expired,
+    /// The request went through without a claim: nothing is remembered of it, and a retry would run again (S2).
+    Unguarded,
 }
 
 impl IntentStatus {
@@ -55,6 +57,7 @@ impl IntentStatus {
             Self::Unknown => "unknown",
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
+            Self::Unguarded => "unguarded",
         }
     }
 }

@@ -159,6 +159,8 @@ pub struct Policy {
     pub on_mismatch: OnMismatch,
     /// What a handler's panic means (O5).
     pub on_panic: OnPanic,
+    /// What a request gets that the store does not take a claim for (S2).
+    pub when_store_down: WhenStoreDown,
     /// How statuses are read (O4).
     pub statuses: Statuses,
     /// Statuses that the route calls final whatever [`Policy::statuses`] says.
@@ -182,6 +184,26 @@ pub enum OnPanic {
     Doubt,
     /// The 500 that the caller gets is the outcome.
     Final,
+}
+
+/// What a request gets that the store does not take a claim for (S2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenStoreDown {
+    /// 503 `store-unavailable`: nothing is sent without a claim.
+    Closed,
+    /// It goes through unguarded and its answer says so: it may happen more than once, and is neither recorded nor replayed.
+    Open,
+}
+
+impl WhenStoreDown {
+    /// The choice as settings and contracts write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+        }
+    }
 }
 
 /// A set of status codes between 100 and 599, a bit each.
@@ -265,6 +287,7 @@ impl Policy {
             after_retention: AfterRetention::Refuse,
             on_mismatch: OnMismatch::Refuse,
             on_panic: OnPanic::Doubt,
+            when_store_down: WhenStoreDown::Closed,
             statuses: Statuses::Handler,
             final_statuses: StatusSet::NONE,
             released_statuses: StatusSet::NONE,

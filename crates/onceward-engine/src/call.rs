@@ -119,6 +119,9 @@ pub enum Ran<A> {
     },
     /// A no that the protocol defines.
     Refused(Refusal),
+    /// The store did not take a claim, and policy lets the request go on without one (S2). The effect was not called: whoever asked
+    /// sends the request as one without a key, and says so in its answer.
+    Unguarded,
 }
 
 /// What has become of a fresh answer at the store.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use onceward_core::{
     actor::{Label, LookupId},
     fingerprint::Fingerprint,
-    outcome::Content,
+    outcome::{Content, WhenStoreDown},
     record::{Attempt, AttemptId, Decision, Denial, DoubtReason, Drift, Sealed, State, TombstoneKind},
     refusal::{Doubt, Effect, Refusal, Told},
     time::Timestamp,
@@ -23,6 +23,7 @@ use crate::{
     execution::Execution,
     moment::{Moment, later},
     probe::Stage,
+    records::Patience,
     seal::SealContext,
     waiters::Place,
 };
@@ -36,6 +37,10 @@ const PROGRESS_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long a waiting duplicate sleeps at the most before it looks again: an end in this process wakes it, and one in another where the store
 /// looks for that (W1).
 const WAIT_LOOK_MAX: Duration = Duration::from_secs(1);
+
+/// How long a store that refuses is asked again where the request would go through without it: longer than a connection takes to come
+/// back, and short enough not to be an outage of its own.
+const OPEN_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How many fingerprint versions a call tries: one change of version is expected, a second in the middle of a call is not.
 const COMPARES_MAX: usize = 2;
@@ -57,6 +62,8 @@ enum Arrival {
     Stored { outcome: Option<Sealed>, age: Duration, drift: Drift },
     /// The record refuses.
     Refused(Refusal),
+    /// There is no claim, and none is waited for (S2).
+    Unguarded,
 }
 
 impl Drive {
@@ -96,6 +103,11 @@ impl Drive {
                 self.report(&Described::of(&ran), None);
                 self.answer(sender, ran);
             }
+            Arrival::Unguarded => {
+                tracing::warn!(key = %self.label.key, "the store is down: a request goes through unguarded");
+                self.report(&Described::of(&Ran::<A>::Unguarded), None);
+                self.answer(sender, Ran::Unguarded);
+            }
         }
     }
 
@@ -121,7 +133,13 @@ impl Drive {
             let sent = Moment::now(&*self.engine.0.clock);
             let (decision, at) = match self.claim(attempt, fingerprint, sent).await {
                 Ok(decided) => decided,
-                Err(refusal) => return Arrival::Refused(refusal),
+                // The key is known, by the store's word or by our own: it runs, or ran.
+                Err(Arrival::Unguarded)
+                    if place.is_some() || compares > 0 || self.engine.0.held.contains(self.id) =>
+                {
+                    return Arrival::Refused(store_unavailable(Effect::None));
+                }
+                Err(arrival) => return arrival,
             };
             let lease_left = match decision {
                 Decision::Execute(attempt) => return Arrival::Execute { attempt, at, sent },
@@ -197,7 +215,7 @@ impl Drive {
         attempt: AttemptId,
         fingerprint: Fingerprint,
         sent: Moment,
-    ) -> Result<(Decision, Timestamp), Refusal> {
+    ) -> Result<(Decision, Timestamp), Arrival> {
         let claim = Claim {
             id: self.id,
             attempt,
@@ -206,30 +224,42 @@ impl Drive {
             label: self.label.clone(),
             issued_at: self.call.key.issued_at(),
             undated: self.call.undated,
-            request: self.sealed_request()?,
+            request: self.sealed_request().map_err(Arrival::Refused)?,
         };
         // The holder's own deadline starts before the claim is sent (L12).
         let usable = usable(self.call.policy.lease);
-        let patience = sent.on_timer(usable.min(self.engine.0.limits.store_time_max));
-        match self.engine.0.records.claim(&claim, patience).await {
+        let deadline = sent.on_timer(usable.min(self.engine.0.limits.store_time_max));
+        let patience = match self.call.policy.when_store_down {
+            WhenStoreDown::Closed => Patience::until(deadline),
+            WhenStoreDown::Open => {
+                Patience { answer: deadline, absence: deadline.min(sent.on_timer(OPEN_PATIENCE)) }
+            }
+        };
+        let refusal = match self.engine.0.records.claim(&claim, patience).await {
             Ok(Reply::Decided { decision: Decision::Execute(_), .. })
                 if sent.is_ago(usable, &*self.engine.0.clock) =>
             {
                 self.disown(claim);
-                Err(store_unavailable(Effect::None))
+                store_unavailable(Effect::None)
             }
-            Ok(Reply::Decided { decision, at, .. }) => Ok((decision, at)),
-            Ok(Reply::Corrupt) => Err(Refusal::RecordCorrupt),
-            Ok(Reply::HistoryLost { .. }) => Err(Refusal::HistoryLost),
+            Ok(Reply::Decided { decision, at, .. }) => return Ok((decision, at)),
+            Ok(Reply::Corrupt) => Refusal::RecordCorrupt,
+            Ok(Reply::HistoryLost { .. }) => Refusal::HistoryLost,
             Err(StoreError::Busy { .. } | StoreError::Full { .. }) => {
-                Err(Refusal::Overloaded { retry_after: OVERLOAD_RETRY_AFTER })
+                Refusal::Overloaded { retry_after: OVERLOAD_RETRY_AFTER }
             }
-            Err(StoreError::Unavailable { .. }) => Err(store_unavailable(Effect::None)),
+            Err(StoreError::Unavailable { .. }) => match self.call.policy.when_store_down {
+                WhenStoreDown::Closed => store_unavailable(Effect::None),
+                WhenStoreDown::Open => return Err(Arrival::Unguarded),
+            },
+            // The store may have granted this claim, or have learned of the key's outcome: to send now would make a release that says
+            // that nothing was sent untrue, or repeat what the record replays. So an open route is refused here, too.
             Err(StoreError::Unknown { .. }) => {
                 self.disown(claim);
-                Err(store_unavailable(Effect::None))
+                store_unavailable(Effect::None)
             }
-        }
+        };
+        Err(Arrival::Refused(refusal))
     }
 
     fn sealed_request(&self) -> Result<Option<Sealed>, Refusal> {
@@ -250,7 +280,7 @@ impl Drive {
         let deadline = Instant::now() + claim.terms.lease;
         self.engine.0.calls.spawn(async move {
             let released = async {
-                let reply = engine.0.records.claim(&claim, deadline).await?;
+                let reply = engine.0.records.claim(&claim, Patience::until(deadline)).await?;
                 if let Reply::Decided { decision: Decision::Execute(attempt), .. } = reply {
                     engine.0.records.settle(claim.id, attempt, &Settle::Release, deadline).await?;
                 }
@@ -382,6 +412,7 @@ impl Described {
                 ..Self::new("replayed", None)
             },
             Ran::Refused(refusal) => Self::of_refusal(refusal),
+            Ran::Unguarded => Self::new("unguarded", Some("store-unavailable")),
         }
     }
 

@@ -26,6 +26,7 @@ use crate::{
     callers::Callers,
     drive::{Drive, store_unavailable},
     entropy::Entropy,
+    held::Held,
     limits::Limits,
     probe::{Probe, Stage},
     records::Records,
@@ -71,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     probe: OnceLock<Arc<dyn Probe>>,
     pub(crate) waiters: Waiters,
+    pub(crate) held: Arc<Held>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) tally: Arc<Tally>,
     /// An effect fell into doubt here.
@@ -131,6 +133,7 @@ impl Engine {
                 limits.waiters_per_actor_max,
                 limits.waiters_max,
             ),
+            held: Arc::default(),
             telemetry,
             tally,
             doubted: Notify::new(),

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::FutureExt;
 use onceward_core::{
-    outcome::{Content, Evidence, Finality, OnPanic, Outcome, Untouched},
+    outcome::{Content, Evidence, Finality, OnPanic, Outcome, Untouched, WhenStoreDown},
     record::{Alarm, Attempt, Decision, DoubtReason, Drift},
     refusal::{Doubt, Effect, Refusal, Told},
     time::Timestamp,
@@ -91,6 +91,8 @@ impl Execution {
         W: Future<Output = Effected<A>> + Send + 'static,
     {
         let _running = self.drive.engine.0.telemetry.running();
+        let is_open = self.drive.call.policy.when_store_down == WhenStoreDown::Open;
+        let _holding = is_open.then(|| self.drive.engine.0.held.hold(self.drive.id));
         self.drive.engine.reached(Stage::Claimed);
         let (sender, answer, finding) = {
             let mut lease = pin!(self.keep_lease());

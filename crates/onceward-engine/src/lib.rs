@@ -4,6 +4,7 @@
 //! effects run, so that no connection's end stops or repeats one, and it is the only user of a [`onceward_store::Store`].
 
 mod audit;
+mod barrier;
 mod call;
 mod callers;
 mod codec;
@@ -11,6 +12,7 @@ mod drive;
 mod engine;
 mod entropy;
 mod execution;
+mod held;
 mod limits;
 mod moment;
 mod operator;

@@ -14,6 +14,22 @@ const REPEAT_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause before a store operation is repeated.
 const REPEAT_PAUSE_MAX: Duration = Duration::from_millis(500);
 
+/// Until when an operation is repeated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Until it is answered, or this passes.
+    pub(crate) answer: Instant,
+    /// No longer than this where it is refused each time, and so provably did not happen.
+    pub(crate) absence: Instant,
+}
+
+impl Patience {
+    /// Until `deadline`, whatever goes wrong.
+    pub(crate) const fn until(deadline: Instant) -> Self {
+        Self { answer: deadline, absence: deadline }
+    }
+}
+
 /// A store with its clockwork.
 #[derive(Clone, Debug)]
 pub(crate) struct Records {
@@ -33,9 +49,9 @@ impl Records {
         Self { store, kind, telemetry, time_max }
     }
 
-    /// Claims, repeating the same attempt until `deadline`.
-    pub(crate) async fn claim(&self, claim: &Claim, deadline: Instant) -> Result<Reply, StoreError> {
-        self.repeat("claim", deadline, || self.store.claim(claim.clone())).await
+    /// Claims, repeating the same attempt.
+    pub(crate) async fn claim(&self, claim: &Claim, patience: Patience) -> Result<Reply, StoreError> {
+        self.repeat("claim", patience, || self.store.claim(claim.clone())).await
     }
 
     /// Renews once; the lease keeper has its own rhythm.
@@ -56,7 +72,8 @@ impl Records {
         settle: &Settle,
         deadline: Instant,
     ) -> Result<Reply, StoreError> {
-        self.repeat("settle", deadline, || self.store.settle(id, attempt, settle.clone())).await
+        self.repeat("settle", Patience::until(deadline), || self.store.settle(id, attempt, settle.clone()))
+            .await
     }
 
     /// Runs an operation that needs no repetition.
@@ -68,24 +85,26 @@ impl Records {
         self.timed(op, Instant::now() + self.time_max, operation).await
     }
 
-    /// Repeats an operation under the same attempt id, which says the same again (L11), until it answers or `deadline` passes.
+    /// Repeats an operation under the same attempt id, which says the same again (L11), until it answers or `patience` ends.
     async fn repeat<'a, T>(
         &'a self,
         op: &'static str,
-        deadline: Instant,
+        patience: Patience,
         operation: impl Fn() -> StoreFuture<'a, T>,
     ) -> Result<T, StoreError> {
         let mut pause = REPEAT_PAUSE;
         let mut unknown = None;
         loop {
-            match self.timed(op, deadline, operation()).await {
+            match self.timed(op, patience.answer, operation()).await {
                 Ok(answer) => return Ok(answer),
                 // Asking again makes no room, and whoever asks holds a place meanwhile.
                 Err(full @ StoreError::Full { .. }) => return Err(unknown.unwrap_or(full)),
                 Err(error) => {
                     tracing::warn!(op, error = &error as &dyn Error, "store operation failed");
                     let is_unknown = matches!(error, StoreError::Unknown { .. });
-                    if Instant::now() + pause >= deadline {
+                    let is_absent = unknown.is_none() && matches!(error, StoreError::Unavailable { .. });
+                    let until = if is_absent { patience.absence } else { patience.answer };
+                    if Instant::now() + pause >= until {
                         // An earlier try that may have happened is not undone by a later one that did not.
                         return Err(unknown.unwrap_or(error));
                     }

@@ -177,6 +177,7 @@ macro_rules! conformance_suite {
             a_sweep_goes_in_bounded_rounds_from_the_oldest_on
             an_epoch_never_returns
             unknown_keys_behind_the_barrier_are_refused
+            a_barrier_is_raised_by_hand_and_never_falls
             a_damaged_record_is_refused_and_kept
             raw_keys_and_actors_are_nowhere
             health_counts_what_is_held

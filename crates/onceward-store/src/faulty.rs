@@ -193,6 +193,10 @@ impl<S: Store> Store for Faulty<S> {
         Box::pin(self.with_fault(move || self.inner.health()))
     }
 
+    fn raise_barrier(&self, to: Option<Timestamp>) -> StoreFuture<'_, Timestamp> {
+        Box::pin(self.with_fault(move || self.inner.raise_barrier(to)))
+    }
+
     /// Without faults: it promises nothing that one could break.
     fn changed_elsewhere(&self, id: LookupId) -> ChangeFuture<'_> {
         self.inner.changed_elsewhere(id)

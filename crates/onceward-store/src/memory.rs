@@ -102,7 +102,8 @@ pub struct Memory {
     bytes: AtomicU64,
     tally: Arc<Tally>,
     limits: MemoryLimits,
-    barrier: Timestamp,
+    /// In milliseconds.
+    barrier_ms: AtomicU64,
     time: StoreTime,
 }
 
@@ -121,7 +122,7 @@ impl Memory {
             bytes: AtomicU64::new(0),
             tally: Arc::default(),
             limits,
-            barrier,
+            barrier_ms: AtomicU64::new(barrier.as_ms()),
             time: StoreTime::starting_at(barrier, clock),
         }
     }
@@ -131,7 +132,7 @@ impl Memory {
         let now = self.time.now();
         let place = shard.find(claim.id);
         let known = place.and_then(|place| shard.get(place)).map(Slot::head);
-        if let Some(reply) = claim.lost_behind(Some(self.barrier), known.as_ref(), now) {
+        if let Some(reply) = claim.lost_behind(Some(self.barrier()), known.as_ref(), now) {
             return Ok(reply);
         }
         if place.is_none() {
@@ -284,6 +285,16 @@ impl Memory {
         unpoisoned(self.shards.get(index).and_then(|shard| shard.lock().ok()))
     }
 
+    fn barrier(&self) -> Timestamp {
+        Timestamp::from_ms(self.barrier_ms.load(Ordering::Relaxed))
+    }
+
+    fn raise_barrier_now(&self, to: Option<Timestamp>) -> Timestamp {
+        let now = self.time.now();
+        let to = to.map_or(now, |to| to.min(now));
+        Timestamp::from_ms(self.barrier_ms.fetch_max(to.as_ms(), Ordering::Relaxed)).max(to)
+    }
+
     fn health_now(&self) -> Result<Health, StoreError> {
         let mut records = [0; 5];
         for shard in &self.shards {
@@ -297,7 +308,7 @@ impl Memory {
             durability: "nothing",
             records,
             bytes: self.bytes.load(Ordering::Relaxed),
-            history_barrier: Some(self.barrier),
+            history_barrier: Some(self.barrier()),
             tally: Arc::clone(&self.tally),
             link: None,
         })
@@ -349,6 +360,10 @@ impl Store for Memory {
 
     fn health(&self) -> StoreFuture<'_, Health> {
         Box::pin(async move { self.health_now() })
+    }
+
+    fn raise_barrier(&self, to: Option<Timestamp>) -> StoreFuture<'_, Timestamp> {
+        Box::pin(async move { Ok(self.raise_barrier_now(to)) })
     }
 }
 

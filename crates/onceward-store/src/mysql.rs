@@ -247,6 +247,13 @@ impl Backend for Mysql {
         Box::pin(async move { Ok(self.books.settle(&self.asking, now).await?.barrier) })
     }
 
+    fn raise_barrier(&self, to: Timestamp, now: Timestamp) -> StoreFuture<'_, Timestamp> {
+        Box::pin(async move {
+            self.books.settle(&self.asking, now).await?;
+            self.books.raise(&self.asking, to).await
+        })
+    }
+
     fn survey(&self) -> StoreFuture<'_, Survey> {
         Box::pin(self.survey_all())
     }

@@ -1,4 +1,4 @@
-//! The store port: eight operations, each one atomic step, and the audit log beside it.
+//! The store port: ten operations, each one atomic step, and the audit log beside it.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -65,6 +65,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// A round trip that proves the store can be written to, and what it says of itself.
     fn health(&self) -> StoreFuture<'_, Health>;
+
+    /// Declares that acknowledged records may have been lost: raises the history barrier to `to`, or to the present where none is named or
+    /// that is earlier (T5). A barrier never falls. Says where it is then.
+    fn raise_barrier(&self, to: Option<Timestamp>) -> StoreFuture<'_, Timestamp>;
 
     /// Ends when the record is seen not to be a live claim any more, whoever ended it; a store that serves several processes looks
     /// every few milliseconds for as long as somebody waits (W1). It says no more than that it is worth asking again.

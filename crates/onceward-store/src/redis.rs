@@ -414,6 +414,16 @@ impl Backend for Database {
         })
     }
 
+    fn raise_barrier(&self, to: Timestamp, now: Timestamp) -> StoreFuture<'_, Timestamp> {
+        Box::pin(async move {
+            let partitions: Vec<Partition> = Partition::all().collect();
+            for (_, barrier) in self.judge(&partitions, now).await {
+                barrier?;
+            }
+            Ok(self.raised(&partitions, to).await?)
+        })
+    }
+
     fn survey(&self) -> StoreFuture<'_, Survey> {
         Box::pin(async move {
             self.calls.links.watch().await;

@@ -253,6 +253,16 @@ impl Core {
         Ok(())
     }
 
+    async fn raise_barrier(&self, to: Option<Timestamp>) -> Result<Timestamp, StoreError> {
+        self.ready().await?;
+        let now = self.time.now();
+        let to = to.map_or(now, |to| to.min(now));
+        let raise = |backend| Backend::raise_barrier(backend, to, self.time.now());
+        let barrier = self.guard.run(Repeat::Always, raise).await?;
+        self.raise(barrier);
+        Ok(barrier)
+    }
+
     async fn keep_barrier(&self) {
         loop {
             tokio::time::sleep(SAMPLE_PERIOD).await;
@@ -350,6 +360,10 @@ impl Store for Shared {
 
     fn health(&self) -> StoreFuture<'_, Health> {
         Box::pin(self.core.health())
+    }
+
+    fn raise_barrier(&self, to: Option<Timestamp>) -> StoreFuture<'_, Timestamp> {
+        Box::pin(self.core.raise_barrier(to))
     }
 
     fn changed_elsewhere(&self, id: LookupId) -> ChangeFuture<'_> {

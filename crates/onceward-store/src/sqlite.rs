@@ -10,7 +10,7 @@
 //! Under [`Durability::Process`] it survives the process; if the machine itself went down, the next opening raises the history
 //! barrier (T5). A record whose bytes decayed is refused (L8). A decayed *index* entry can hide a record, though, until `verify`
 //! finds it: SQLite's pages carry no checksums. A file that was deleted or replaced by an older copy is noticed by its lock file,
-//! where that was left beside it; after any other restoration of a backup, call [`Sqlite::raise_barrier`].
+//! where that was left beside it; after any other restoration of a backup, call [`Store::raise_barrier`].
 
 mod ledger;
 mod open_error;
@@ -150,15 +150,6 @@ impl Sqlite {
         Ok(Self { place, durability, tally: Arc::default(), readers: Some(readers), writer: None })
     }
 
-    /// Declares that acknowledged records may have been lost, after a backup was restored: unknown keys that say they were issued
-    /// before this moment are refused from now on (T5).
-    ///
-    /// # Errors
-    /// As every operation that writes.
-    pub async fn raise_barrier(&self) -> Result<Timestamp, StoreError> {
-        self.ask(Raise).await
-    }
-
     /// Looks at every page and every record. Takes a second per some 500 MB, beside full load.
     ///
     /// # Errors
@@ -268,6 +259,10 @@ impl Store for Sqlite {
                 link: None,
             })
         })
+    }
+
+    fn raise_barrier(&self, to: Option<Timestamp>) -> StoreFuture<'_, Timestamp> {
+        Box::pin(self.ask(Raise { to }))
     }
 }
 

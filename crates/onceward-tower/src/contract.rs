@@ -231,6 +231,8 @@ struct RouteDocument<'a> {
     request_bytes_max: usize,
     outcome_bytes_max: usize,
     key_chars_max: usize,
+    /// `open` where a request goes through unguarded that the store does not take a claim for.
+    when_store_down: &'static str,
 }
 
 impl<'a> RouteDocument<'a> {
@@ -248,6 +250,7 @@ impl<'a> RouteDocument<'a> {
             request_bytes_max: policy.request_bytes_max,
             outcome_bytes_max: policy.outcome_bytes_max,
             key_chars_max: guarding.key_rule.chars_max,
+            when_store_down: policy.when_store_down.as_str(),
         }
     }
 }

@@ -6,13 +6,14 @@ use onceward_core::{
     record::{Attempt, Epoch},
 };
 
-/// The key that a guarded request runs under; an extension of the request.
+/// The key that a guarded request runs under; an extension of the request, and so also of one that goes through without a claim (S2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(pub Key);
 
 /// The claim that a guarded request runs under; an extension of the request.
 ///
-/// A database or a service that remembers the greatest epoch of each key can refuse a former holder by it.
+/// A database or a service that remembers the greatest epoch of each key can refuse a former holder by it. There is none where the store
+/// was down and the route lets requests through unguarded: a handler of such a route asks for `Option<Fence>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fence(pub Attempt);
 

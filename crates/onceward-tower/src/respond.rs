@@ -102,19 +102,20 @@ impl Asker {
             .collect();
     }
 
-    /// Turns what the engine says into a response.
+    /// Turns what the engine says into a response; `None` where it leaves the request to its sender.
     pub(crate) fn respond<C>(
         &self,
         ran: Ran<Response<ResponseBody<C>>>,
         policy: &Policy,
-    ) -> Response<ResponseBody<C>> {
+    ) -> Option<Response<ResponseBody<C>>> {
         let (mut response, told) = match ran {
             Ran::Answered { answer, standing } => (marked(answer, standing, policy), Told::First),
             Ran::Stored { outcome, age, told, .. } => match stored(self.addressed(outcome), age, told) {
                 Some(response) => (response, told),
-                None => return self.refuse(&Refusal::RecordCorrupt),
+                None => return Some(self.refuse(&Refusal::RecordCorrupt)),
             },
-            Ran::Refused(refusal) => return self.refuse(&refusal),
+            Ran::Refused(refusal) => return Some(self.refuse(&refusal)),
+            Ran::Unguarded => return None,
         };
         self.mark_as_contract(
             response.headers_mut(),
@@ -123,7 +124,7 @@ impl Asker {
                 Told::Repeat => self.manner.replayed,
             },
         );
-        response
+        Some(response)
     }
 
     /// Adds what the contract has on an answer beside onceward's own fields.
@@ -263,6 +264,15 @@ fn marked<C>(
         Standing::Unrecorded => (true, Some(IntentStatus::Unknown)),
     };
     mark(answer.headers_mut(), consumed, status);
+    answer
+}
+
+/// Marks the answer to a request that went through without a claim.
+///
+/// `Idempotency-Key-Consumed` stays the origin's own word: `false` would prove to a guard in front that nothing happened (L5), and `true`
+/// would promise a replay.
+pub(crate) fn marked_unguarded<B>(mut answer: Response<B>) -> Response<B> {
+    set(answer.headers_mut(), INTENT_STATUS, IntentStatus::Unguarded.as_str());
     answer
 }
 

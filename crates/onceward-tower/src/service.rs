@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -10,9 +10,10 @@ use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body::Body;
 use onceward_core::{
-    key::KeyInvalid,
+    key::{Key, KeyInvalid},
     outcome::{Evidence, Untouched},
     refusal::Refusal,
+    time::Timestamp,
 };
 use onceward_engine::{Call, Effected, Engine};
 use tower::ServiceExt;
@@ -27,7 +28,7 @@ use crate::{
     json_rpc::Calls,
     member, precondition,
     request::{self, Asked, BodyReading, WholeBody},
-    respond::{Asker, Surface},
+    respond::{Asker, Surface, marked_unguarded},
     rules::{Judgement, Plan, Rules, SeekKey},
     testimony::Testimony,
 };
@@ -39,7 +40,7 @@ pub struct Guarded;
 /// Runs each keyed request once and answers its repeats; passes every other request through.
 ///
 /// A guarded request never yields an error: whatever happens to it becomes a response. An unguarded one yields what the inner service
-/// yields.
+/// yields, and so does one that its route lets through while the store is down (S2).
 #[derive(Clone, Debug)]
 pub struct Once<S, R> {
     inner: S,
@@ -113,7 +114,7 @@ where
                 let once = self.clone();
                 asker.key = Some(plan.key.clone());
                 asker.follow(plan.manner, &head.headers);
-                Box::pin(async move { Ok(advertised(&rules, once.guard(asker, *plan, head, body).await)) })
+                Box::pin(async move { Ok(advertised(&rules, once.guard(asker, *plan, head, body).await?)) })
             }
         }
     }
@@ -160,7 +161,7 @@ impl<S, R: Rules> Once<S, R> {
             Ok(Some(key)) => {
                 asker.key = Some(key.clone());
                 match seek.rule.check(&key) {
-                    Ok(()) => Ok(self.run(asker, (seek.plan)(key), head, body).await),
+                    Ok(()) => self.run(asker, (seek.plan)(key), head, body).await,
                     Err(invalid) => Ok(asker.refuse(&Refusal::KeyInvalid(invalid))),
                 }
             }
@@ -174,7 +175,13 @@ impl<S, R: Rules> Once<S, R> {
         }
     }
 
-    async fn guard<B, C>(self, asker: Asker, plan: Plan, head: Parts, body: B) -> Response<ResponseBody<C>>
+    async fn guard<B, C>(
+        self,
+        asker: Asker,
+        plan: Plan,
+        head: Parts,
+        body: B,
+    ) -> Result<Response<ResponseBody<C>>, S::Error>
     where
         S: Service<Request<RequestBody<B>>, Response = Response<C>> + Send + 'static,
         S::Error: Testimony + Send,
@@ -191,15 +198,15 @@ impl<S, R: Rules> Once<S, R> {
         };
         let body = match WholeBody::read(&head, body, reading).await {
             Ok(body) => body,
-            Err(refusal) => return asker.refuse(&refusal),
+            Err(refusal) => return Ok(asker.refuse(&refusal)),
         };
         if let Some(member) = &plan.body_member {
             match member::key(member, body.plain()) {
                 Ok(Some(key)) if key != plan.key => {
-                    return asker.refuse(&Refusal::KeyInvalid(KeyInvalid::CarriersDisagree));
+                    return Ok(asker.refuse(&Refusal::KeyInvalid(KeyInvalid::CarriersDisagree)));
                 }
                 Ok(_) => {}
-                Err(refusal) => return asker.refuse(&refusal),
+                Err(refusal) => return Ok(asker.refuse(&refusal)),
             }
         }
         self.run(asker, plan, head, body).await
@@ -210,9 +217,9 @@ impl<S, R: Rules> Once<S, R> {
         self,
         mut asker: Asker,
         plan: Plan,
-        mut head: Parts,
+        head: Parts,
         body: WholeBody,
-    ) -> Response<ResponseBody<C>>
+    ) -> Result<Response<ResponseBody<C>>, S::Error>
     where
         S: Service<Request<RequestBody<B>>, Response = Response<C>> + Send + 'static,
         S::Error: Testimony + Send,
@@ -224,7 +231,7 @@ impl<S, R: Rules> Once<S, R> {
     {
         let stated = match plan.intent.map(|demand| Stated::check(&head.headers, body.plain(), demand)) {
             Some(Ok(stated)) => stated,
-            Some(Err(refusal)) => return asker.refuse(&refusal),
+            Some(Err(refusal)) => return Ok(asker.refuse(&refusal)),
             None => Stated::default(),
         };
         let (policy, key, kept_fields) =
@@ -235,30 +242,66 @@ impl<S, R: Rules> Once<S, R> {
         asker.calls = Calls::of(asked.content());
         let call = match request::call(self.engine.secret(), plan, scope, &head, asked, stated.digest) {
             Ok(call) => Call { request: kept, ..call },
-            Err(refusal) => return asker.refuse(&refusal),
+            Err(refusal) => return Ok(asker.refuse(&refusal)),
         };
         asker.effect = Some(call.effect.clone());
         asker.id = Some(call.id(self.engine.secret()));
-        let (inner, engine) = (self.inner, self.engine.clone());
+        let waiting = Arc::new(Waiting::new(Ready { inner: self.inner, head, body, key, stated }));
+        let (claimed, engine) = (Arc::clone(&waiting), self.engine.clone());
         let note = asker.calls.as_ref().and_then(Calls::note);
         let (running_policy, cause) = (Arc::clone(&policy), Arc::clone(&asker.cause));
         let effect = move |attempt| async move {
             let sent_at = engine.now();
-            if stated.expires_at.is_some_and(|expires_at| expires_at <= sent_at) {
+            let Some((inner, mut request)) = claimed.take(sent_at) else {
                 return Effected::Unanswered(Evidence::Untouched(Untouched::IntentExpired));
-            }
-            let method = head.method.clone();
+            };
+            let method = request.method().clone();
             let reading = Reading { policy: running_policy, method, sent_at, cause, note, kept_fields };
-            let extensions = &mut head.extensions;
+            let extensions = request.extensions_mut();
             extensions.insert(Guarded);
-            extensions.insert(IdempotencyKey(key));
             extensions.insert(Fence(attempt));
-            if let Some(digest) = stated.digest {
-                extensions.insert(Intent(digest));
-            }
-            execute(inner, Request::from_parts(head, body.into_request_body()), reading).await
+            execute(inner, request, reading).await
         };
         let ran = self.engine.run(call, effect).await;
-        asker.respond(ran, &policy)
+        match asker.respond(ran, &policy) {
+            Some(response) => Ok(response),
+            // As one without a key (S2).
+            None => match waiting.take(self.engine.now()) {
+                Some((inner, request)) => Ok(marked_unguarded(passed(inner.oneshot(request).await?))),
+                None => Ok(asker.refuse(&Refusal::IntentExpired)),
+            },
+        }
+    }
+}
+
+/// A request that is there and waits for its claim, with the service that it goes to.
+struct Ready<S> {
+    inner: S,
+    head: Parts,
+    body: WholeBody,
+    key: Key,
+    stated: Stated,
+}
+
+/// The one place of a [`Ready`] request: whoever sends it takes it out, under a claim or without.
+struct Waiting<S>(Mutex<Option<Ready<S>>>);
+
+impl<S> Waiting<S> {
+    fn new(ready: Ready<S>) -> Self {
+        Self(Mutex::new(Some(ready)))
+    }
+
+    /// The request, with what its handler is told of it; `None` where its client does not mean it any more at `now` (F5).
+    fn take<B>(&self, now: Timestamp) -> Option<(S, Request<RequestBody<B>>)> {
+        let ready = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let Ready { inner, mut head, body, key, stated } = ready;
+        if stated.expires_at.is_some_and(|expires_at| expires_at <= now) {
+            return None;
+        }
+        head.extensions.insert(IdempotencyKey(key));
+        if let Some(digest) = stated.digest {
+            head.extensions.insert(Intent(digest));
+        }
+        Some((inner, Request::from_parts(head, body.into_request_body())))
     }
 }

@@ -217,7 +217,7 @@ pub use onceward_core::{
     fingerprint::Equality,
     header::Cookies,
     key::{Carriers, Key, KeyForm, KeyPath, KeyRule},
-    outcome::{Evidence, OnPanic, Policy, StatusSet, Statuses, Untouched},
+    outcome::{Evidence, OnPanic, Policy, StatusSet, Statuses, Untouched, WhenStoreDown},
     profile::{Manner, Namespace, Profile},
     record::{AfterRetention, DoubtReason, Epoch, OnLapse, OnMismatch},
     secret::Secret,

@@ -12,11 +12,12 @@ use crate::{
 };
 
 pub(crate) fn check(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
-    settings.check().map_err(Failure::usage)?;
+    let warnings = settings.check().map_err(Failure::usage)?;
     if json {
-        print_json(&json!({"ok": true}))?
+        print_json(&json!({"ok": true, "warnings": warnings}))?
     } else {
-        super::print("the configuration is good\n")?
+        let warnings: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+        super::print(&format!("{warnings}the configuration is good\n"))?
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,14 +1,25 @@
-//! `onceward store migrate | verify | stats`: what holds the records, looked at also while servers write to it.
+//! `onceward store migrate | verify | stats | barrier`: what holds the records, looked at also while servers write to it.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, BufRead, IsTerminal},
+    process::ExitCode,
+};
 
+use anyhow::bail;
 use clap::ArgMatches;
 use onceward::StoreUrl;
+use onceward_control::{
+    client::ControlClient,
+    wire::{Barrier, RaiseBarrier},
+};
 use onceward_store::{EntryFilter, Store};
 use serde_json::json;
 
 use crate::{
-    commands::{print, print_json, runtime},
+    commands::{
+        meeting::{self, Acted, written},
+        print, print_json, runtime,
+    },
     failure::Failure,
     settings::{Settings, StoreSettings},
     wiring,
@@ -120,4 +131,45 @@ async fn count(settings: &StoreSettings) -> Result<Counts, Failure> {
     }
     let stats = wiring::open_read_only(settings)?.stats().await.map_err(Failure::store)?;
     Ok(Counts { records: stats.records, audit_lines: Some(stats.audit_lines), bytes: stats.bytes })
+}
+
+/// Shows the history barrier, or raises it (T5).
+pub(crate) fn barrier(settings: &Settings, matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let raise =
+        matches.get_flag("raise").then(|| RaiseBarrier { at: matches.get_one::<String>("at").cloned() });
+    if let Some(raise) = &raise
+        && !matches.get_flag("yes")
+        && !confirmed(raise).map_err(Failure::usage)?
+    {
+        print("nothing was changed\n")?;
+        return Ok(ExitCode::FAILURE);
+    }
+    meeting::ask(settings, async |client| barrier_of(client, raise.as_ref(), matches.get_flag("json")).await)
+}
+
+async fn barrier_of(client: &ControlClient, raise: Option<&RaiseBarrier>, json: bool) -> Acted {
+    let barrier = match raise {
+        Some(raise) => client.raise_barrier(raise).await?,
+        None => Barrier { history_barrier: client.store().await?.history_barrier },
+    };
+    if json {
+        return Ok(written(print_json(&barrier)));
+    }
+    Ok(written(print(&match barrier.history_barrier {
+        Some(at) => format!("{at}: keys that were issued before it and are unknown are refused\n"),
+        None => "none: nothing was lost that is known of\n".to_owned(),
+    })))
+}
+
+fn confirmed(raise: &RaiseBarrier) -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        bail!("a raised barrier refuses keys for good; run it on a terminal, or with --yes");
+    }
+    let at = raise.at.as_deref().unwrap_or("now");
+    eprint!(
+        "Keys that were issued before {at} and are unknown will be refused, and that is never taken back. Raise it? [y/N] "
+    );
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -9,7 +9,7 @@ use onceward_core::{
     fingerprint::Equality,
     header::{Cookies, is_kept},
     key::KeyPath,
-    outcome::{Policy, StatusSet},
+    outcome::{Policy, StatusSet, WhenStoreDown},
     profile::{Namespace, Profile},
     record::{AfterRetention, OnLapse},
 };
@@ -19,6 +19,7 @@ use onceward_tower::origin::{Demand, Guarding, Route};
 use super::{
     lease,
     value::{bytes, duration, list, truth},
+    when_store_down,
 };
 
 /// What may stand in a table, in the order of the documentation.
@@ -38,6 +39,7 @@ pub(super) const NAMES: &[&str] = &[
     "remember",
     "after_retention",
     "on_lapse",
+    "when_store_down",
     "final",
     "released",
     "cookies",
@@ -105,6 +107,7 @@ impl RouteTable {
             retention: time("retention", base.retention)?,
             remember: time("remember", base.remember)?,
             on_lapse: self.parsed("on_lapse", on_lapse)?.unwrap_or(base.on_lapse),
+            when_store_down: self.when_store_down()?.unwrap_or(base.when_store_down),
             after_retention: self.parsed("after_retention", after_retention)?.unwrap_or(base.after_retention),
             final_statuses: self.parsed("final", statuses)?.unwrap_or(base.final_statuses),
             released_statuses: self.parsed("released", statuses)?.unwrap_or(base.released_statuses),
@@ -113,6 +116,11 @@ impl RouteTable {
             request_bytes_max: size("request_bytes_max", base.request_bytes_max)?,
             ..base.clone()
         })
+    }
+
+    /// What the table itself says of a store that is down.
+    pub(super) fn when_store_down(&self) -> anyhow::Result<Option<WhenStoreDown>> {
+        self.parsed("when_store_down", when_store_down)
     }
 
     fn parsed<T>(

@@ -149,6 +149,14 @@ pub(crate) const SPECS: &[Spec] = &[
         "How many bytes a guarded request may have",
     ),
     spec(
+        "policy.when_store_down",
+        "when-store-down",
+        "closed|open",
+        Some("closed"),
+        TakenBy::Server,
+        "What a request gets that the store takes no claim for: a refusal, or its way through unguarded, so that a repeat runs again",
+    ),
+    spec(
         "proxy.listen",
         "listen",
         "ADDR",

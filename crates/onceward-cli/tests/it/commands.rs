@@ -15,11 +15,42 @@ fn refused(ran: &Ran) -> (Option<i32>, &str) {
 #[test]
 fn config_check_tells_good_from_bad() {
     let home = Home::new();
-    assert_eq!(home.run(&["config", "check", "--json"]).json(), json!({"ok": true}));
+    assert_eq!(home.run(&["config", "check", "--json"]).json(), json!({"ok": true, "warnings": []}));
     let bad = home.run(&["config", "check", "--retention", "5w"]);
     let (code, said) = refused(&bad);
     assert_eq!(code, Some(2));
     assert!(said.starts_with("onceward: policy.retention = \"5w\" (from --retention): "), "{said}");
+}
+
+// covers: S2
+#[test]
+fn config_check_says_what_an_open_route_costs_and_config_print_shows_it() {
+    let home = Home::new();
+    let file = home.join("my.toml");
+    let routes = "[[route]]\npath = \"/likes\"\nwhen_store_down = \"open\"\n\
+                  [[route]]\npath = \"/orders\"\nwhen_store_down = \"closed\"\n";
+    fs::write(&file, routes).unwrap();
+    let file = file.to_str().unwrap();
+    let costs = "while the store is down, a request that is repeated runs again, and nothing of it is recorded or replayed";
+    let checked = home.run(&["config", "check", "--config", file, "--when-store-down", "open"]);
+    let expected = format!(
+        "warning: policy.when_store_down = \"open\" (from --when-store-down): {costs}\n\
+         warning: {file}:1: when_store_down = \"open\": {costs}\nthe configuration is good\n"
+    );
+    assert_eq!((checked.code, checked.stdout.as_str()), (Some(0), expected.as_str()), "{}", checked.stderr);
+    let printed = home.run(&["config", "print", "--config", file, "--json"]).json();
+    let shown = |key: &str| printed[key]["value"].clone();
+    assert_eq!(shown("policy.when_store_down"), json!("closed"));
+    assert_eq!(shown("route.1.when_store_down"), json!("open"));
+    let wrong = home.run(&["config", "check", "--when-store-down", "ajar"]);
+    let (code, said) = refused(&wrong);
+    assert_eq!(code, Some(2));
+    assert!(
+        said.contains(
+            "policy.when_store_down = \"ajar\" (from --when-store-down): expected `closed` or `open`"
+        ),
+        "{said}"
+    );
 }
 
 #[test]

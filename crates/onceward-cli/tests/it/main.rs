@@ -2,10 +2,13 @@
 
 #![cfg(test)]
 
+mod barrier;
 mod check;
 mod commands;
 mod demo;
 mod deploy;
+mod frozen;
+mod full_disk;
 mod gateway;
 mod gateway_certificate;
 mod gateway_supervised;
@@ -14,4 +17,5 @@ mod resolving;
 mod routes;
 mod scale_out;
 mod serving;
+mod store_down;
 mod suites;

@@ -1,4 +1,4 @@
-//! Verdicts and cancellations: the only two ways in which the control API changes a record (D3-D5).
+//! Verdicts and cancellations, the only two ways in which the control API changes a record (D3-D5), and the history barrier (T5).
 
 use axum::{Extension, Json, extract::State};
 use onceward_core::{
@@ -9,7 +9,7 @@ use onceward_core::{
 };
 use onceward_engine::{Finding, Resolved};
 
-use super::intake::{EffectId, Told, checked_reason};
+use super::intake::{EffectId, Told, checked_reason, checked_time};
 use crate::{control::Control, gate::Entrance, present, refused::Refused, wire};
 
 pub(super) async fn resolve(
@@ -55,6 +55,17 @@ pub(super) async fn cancel(
     };
     tracing::info!(key = %label.key, actor = %label.actor, ?result, by = %entrance, "cancelled");
     Ok(Json(wire::Change { id: present::id(id), result }))
+}
+
+pub(super) async fn raise_barrier(
+    State(control): State<Control>,
+    Extension(entrance): Extension<Entrance>,
+    Told(told): Told<wire::RaiseBarrier>,
+) -> Result<Json<wire::Barrier>, Refused> {
+    let at = told.at.as_deref().map(checked_time).transpose()?;
+    let barrier = control.engine().raise_barrier(at, &entrance.to_string()).await?;
+    tracing::info!(%barrier, by = %entrance, "history barrier raised");
+    Ok(Json(wire::Barrier { history_barrier: Some(barrier.to_string()) }))
 }
 
 /// Who says so, and how it was found out (D4).

@@ -9,6 +9,7 @@ use onceward_core::{
     actor::{KeyTag, LookupId},
     key::{Carriers, Key},
     refusal::Refusal,
+    time::Timestamp,
 };
 use onceward_engine::Engine;
 use serde::de::DeserializeOwned;
@@ -74,6 +75,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Told<T> {
         told.map(Self)
             .map_err(|error| Refused::Invalid(format!("the body is not what was expected: {error}")))
     }
+}
+
+/// A time of RFC 3339.
+pub(super) fn checked_time(text: &str) -> Result<Timestamp, Refused> {
+    let time = text.parse::<jiff::Timestamp>().ok();
+    let ms = time.and_then(|time| u64::try_from(time.as_millisecond()).ok());
+    ms.map(Timestamp::from_ms)
+        .ok_or_else(|| Refused::Invalid(String::from("`at` is no time, such as 2026-11-21T12:00:00Z")))
 }
 
 /// The key that is asked about: a raw one in a header, where no log shows it, or its tag in the query.

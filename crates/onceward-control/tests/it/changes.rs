@@ -2,13 +2,14 @@
 
 use onceward_control::{
     client::{ClientError, ControlClient, EffectsQuery},
-    wire::{Cancel, Change, ChangeResult, Resolve, Verdict},
+    wire::{Barrier, Cancel, Change, ChangeResult, RaiseBarrier, Resolve, Verdict},
 };
 use onceward_core::{outcome::Policy, refusal::Refusal};
 use onceward_engine::{Ran, Standing};
+use onceward_store::AuditCursor;
 use tokio::{sync::oneshot, task::JoinSet};
 
-use crate::stage::{Stage, answered, token};
+use crate::stage::{NOW, Stage, answered, token};
 
 fn happened(epoch: u64, reason: &str) -> Resolve {
     Resolve { verdict: Verdict::Happened, epoch, reason: reason.to_owned() }
@@ -26,7 +27,7 @@ fn status(result: Result<Change, ClientError>) -> u16 {
     refused(result).0
 }
 
-fn refused(result: Result<Change, ClientError>) -> (u16, String) {
+fn refused<T: std::fmt::Debug>(result: Result<T, ClientError>) -> (u16, String) {
     match result {
         Err(ClientError::Refused { status, problem }) => {
             assert_eq!(status.as_u16(), problem.status);
@@ -227,7 +228,7 @@ async fn what_is_in_doubt_stays_so_marked_as_abandoned_and_does_not_run_after_ab
     assert!(matches!(ran, Ran::Refused(Refusal::Cancelled)), "{ran:?}");
     // A cancelled key is remembered for as long as its route said.
     let effect = stage.client().effect(&id).await.unwrap().effect;
-    let remembered = crate::stage::NOW.after(Policy::forward_proxy().remember).to_string();
+    let remembered = NOW.after(Policy::forward_proxy().remember).to_string();
     assert_eq!(effect.expires_at, Some(remembered));
 }
 
@@ -240,4 +241,27 @@ async fn a_dark_store_refuses_a_verdict_and_says_when_to_try_again() {
     assert_eq!(status(stage.client().resolve(&id, &verdict).await), 503);
     let answer = stage.get("/v1/effects").await;
     assert_eq!((answer.status, answer.field("retry-after")), (503, Some("2")));
+}
+
+// covers: T5, A1
+#[tokio::test]
+async fn a_barrier_is_raised_and_written_down() {
+    let stage = Stage::open().await;
+    let earlier = RaiseBarrier { at: Some("2020-01-01T00:00:00Z".to_owned()) };
+    let now = Barrier { history_barrier: Some(NOW.to_string()) };
+    // A memory store begins with one, and it never falls.
+    for raise in [RaiseBarrier::default(), earlier] {
+        assert_eq!(stage.client().raise_barrier(&raise).await.unwrap(), now);
+    }
+    assert_eq!(stage.client().store().await.unwrap().history_barrier, now.history_barrier);
+    let lines = stage.engine.audit(AuditCursor(0), None, 10).await.unwrap();
+    let expected = serde_json::json!({
+        "time": NOW.to_string(), "decision": "barrier-raised", "barrier": NOW.to_string(), "evidence": stage.user(),
+    });
+    let lines: Vec<serde_json::Value> =
+        lines.iter().map(|(_, line)| serde_json::from_str(&line.json).unwrap()).collect();
+    assert_eq!(lines, [expected.clone(), expected]);
+    let wrong = RaiseBarrier { at: Some("yesterday".to_owned()) };
+    let told = "`at` is no time, such as 2026-11-21T12:00:00Z".to_owned();
+    assert_eq!(refused(stage.client().raise_barrier(&wrong).await), (400, told));
 }

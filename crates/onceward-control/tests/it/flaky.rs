@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use onceward_core::{actor::LookupId, record::Attempt};
+use onceward_core::{actor::LookupId, record::Attempt, time::Timestamp};
 use onceward_store::{
     Claim, EntryFilter, Health, Memory, Page, PageCursor, Reply, Resolution, Settle, Store, StoreError,
     StoreFuture, Stored, Swept,
@@ -82,5 +82,9 @@ impl Store for Flaky {
 
     fn health(&self) -> StoreFuture<'_, Health> {
         self.or_dark(self.inner.health())
+    }
+
+    fn raise_barrier(&self, to: Option<Timestamp>) -> StoreFuture<'_, Timestamp> {
+        self.or_dark(self.inner.raise_barrier(to))
     }
 }

@@ -93,6 +93,7 @@ fn an_intents_status_is_one_of_the_protocols_words() {
         (IntentStatus::Unknown, "unknown"),
         (IntentStatus::Cancelled, "cancelled"),
         (IntentStatus::Expired, "expired"),
+        (IntentStatus::Unguarded, "unguarded"),
     ];
     for (status, word) in words {
         assert_eq!(status.as_str(), word);

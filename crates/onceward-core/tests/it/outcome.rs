@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use onceward_core::header::Cookies;
-use onceward_core::outcome::{Content, Finality, OnPanic, Outcome, Policy, Statuses, Untouched};
+use onceward_core::outcome::{
+    Content, Finality, OnPanic, Outcome, Policy, Statuses, Untouched, WhenStoreDown,
+};
 use onceward_core::record::{AfterRetention, DoubtReason, OnLapse, OnMismatch, Terms};
 use onceward_core::time::Timestamp;
 use serde::Deserialize;
@@ -114,6 +116,11 @@ fn the_defaults_are_the_protocols() {
     let hour = Duration::from_secs(60 * 60);
     let mebibyte = 1_048_576;
     assert_eq!((policy.on_panic, policy.outcome_bytes_max), (OnPanic::Doubt, mebibyte));
+    assert_eq!(
+        policy.when_store_down,
+        WhenStoreDown::Closed,
+        "a store that is down costs requests, never a second effect"
+    );
     assert_eq!(policy.request_bytes_max, 16 * mebibyte);
     // A server's client has other work and asks again; a browser shows whatever it gets, so the proxy is patient.
     assert_eq!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use onceward_core::fingerprint::{Equality, Fingerprint, Request};
 use onceward_core::key::{Key, KeyForm, KeyInvalid};
-use onceward_core::outcome::{Finality, Policy, Statuses};
+use onceward_core::outcome::{Finality, Policy, Statuses, WhenStoreDown};
 use onceward_core::profile::{Manner, Namespace, Profile, RefusalBody, check_issue};
 use onceward_core::record::{AfterRetention, OnMismatch};
 use onceward_core::refusal::{Effect, PROBLEM_SLUGS, Refusal};
@@ -67,6 +67,7 @@ fn table(profile: &Profile) -> String {
         ("Another request under a key", on_mismatch(policy, manner)),
         ("A duplicate waits", format!("{} s, then {}", policy.wait.as_secs(), status(manner, "in-progress"))),
         ("Outcomes are kept", retention(policy, manner)),
+        ("While the store is down", when_store_down(policy, manner)),
         ("Released", statuses(policy, |finality| matches!(finality, Finality::Released(_)))),
         ("In doubt", statuses(policy, |finality| matches!(finality, Finality::Doubtful(_)))),
         ("Cookies of an outcome", format!("{:?}", policy.cookies).to_lowercase()),
@@ -127,6 +128,13 @@ fn equality(equality: &Equality) -> &'static str {
 
 fn status(manner: &Manner, slug: &str) -> String {
     format!("{} {}", manner.status(&refusal(slug)), code(slug))
+}
+
+fn when_store_down(policy: &Policy, manner: &Manner) -> String {
+    match policy.when_store_down {
+        WhenStoreDown::Closed => status(manner, "store-unavailable"),
+        WhenStoreDown::Open => "passes unguarded".to_owned(),
+    }
 }
 
 fn on_mismatch(policy: &Policy, manner: &Manner) -> String {

@@ -211,5 +211,6 @@ pub(crate) fn told(ran: &Ran<&'static str>) -> String {
             other => format!("{other:?}"),
         },
         Ran::Refused(refusal) => refusal.problem_type().slug.to_owned(),
+        Ran::Unguarded => "unguarded".to_owned(),
     }
 }

@@ -9,4 +9,5 @@ mod processes;
 mod resolving;
 mod running;
 mod simulation;
+mod store_down;
 mod trouble;

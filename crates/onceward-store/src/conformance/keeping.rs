@@ -144,6 +144,33 @@ pub async fn unknown_keys_behind_the_barrier_are_refused<S: Subject>(subject: S)
     assert_eq!(store.claim(dated(5, before)).await.expect("the store answers"), lost);
 }
 
+/// Whoever restored a backup says so: what is unknown and was issued before is refused from then on, and nothing takes that back.
+// covers: T5
+pub async fn a_barrier_is_raised_by_hand_and_never_falls<S: Subject>(subject: S) {
+    let (store, clock) = (subject.store(), subject.clock());
+    clock.advance(RETENTION);
+    let raise = async |to| store.raise_barrier(to).await.expect("the store answers");
+    let dated = |key, issued_at| Claim { issued_at: Some(issued_at), ..claim(key, 1) };
+    granted(&*store, 1, 1).await;
+    let restored = clock.now();
+    let before = Timestamp::from_ms(restored.as_ms() - 1);
+    clock.advance(LEASE / 2);
+    assert_eq!(raise(Some(restored)).await, restored);
+    assert_eq!(store.health().await.expect("the store answers").history_barrier, Some(restored));
+    let lost = Reply::HistoryLost { barrier: restored };
+    assert_eq!(store.claim(dated(2, before)).await.expect("the store answers"), lost);
+    assert!(matches!(decision(store.claim(dated(3, restored)).await), Decision::Execute(_)));
+    // What is known is beyond the question.
+    let again = Claim { attempt: claim(1, 2).attempt, ..dated(1, before) };
+    assert!(matches!(decision(store.claim(again).await), Decision::Wait { .. }));
+    assert_eq!(raise(Some(before)).await, restored, "it fell");
+    // Nothing was lost that is not made yet.
+    let now = clock.now();
+    assert_eq!(raise(Some(now.after(LEASE))).await, now);
+    clock.advance(LEASE);
+    assert_eq!(raise(None).await, clock.now());
+}
+
 fn cancellation(key: u64) -> crate::port::Resolution {
     resolution(key, ResolutionChange::Cancel { remember: LEASE })
 }

@@ -144,6 +144,22 @@ impl Books {
         Ok(History { barrier: barrier.map(Timestamp::from_ms) })
     }
 
+    /// Raises the barrier to `to` where it is earlier; says where it is then.
+    pub(super) async fn raise(
+        &self,
+        connections: &Connections,
+        to: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
+        let mut script = Script::default();
+        self.guard(&mut script, None);
+        script.begin(&self.tables.fill("UPDATE {books} SET barrier_ms = GREATEST(COALESCE(barrier_ms, 0), "));
+        script.number(to.as_ms()).add(") WHERE place = 1");
+        let read = script.begin(&self.tables.fill("SELECT barrier_ms FROM {books} WHERE place = 1"));
+        let mut said = connections.write(script).await?;
+        let (barrier,): (u64,) = said.row(read)?;
+        Ok(Timestamp::from_ms(barrier))
+    }
+
     /// Adds a statement that counts one probe, if history is whole as far as this process knows: a break is not papered over.
     pub(super) fn probe(&self, script: &mut Script) -> Probe {
         let count = script.begin(

@@ -222,6 +222,11 @@ RETURNING b.one";
 const LOOK_BACK: &str = "
 SELECT l.barrier, l.timeline, l.lsn, l.broke FROM {schema}.durable(), {schema}.look_back($1, $2, $3, $4) AS l";
 
+/// Of the two, the later one; of none and one, that.
+const RAISE: &str = "
+UPDATE {schema}.books AS b SET barrier_ms = greatest(b.barrier_ms, $1) FROM {schema}.durable() WHERE b.one
+RETURNING b.barrier_ms";
+
 /// Commits something: where commits wait for standbys, what was visible before has reached them by then.
 const CONFIRM: &str = "SELECT pg_logical_emit_message(true, 'onceward', ''::text) FROM {schema}.durable()";
 
@@ -359,6 +364,15 @@ impl Backend for Postgres {
 
     fn barrier(&self, now: Timestamp) -> StoreFuture<'_, Option<Timestamp>> {
         Box::pin(self.look_back(now))
+    }
+
+    fn raise_barrier(&self, to: Timestamp, now: Timestamp) -> StoreFuture<'_, Timestamp> {
+        Box::pin(async move {
+            self.look_back(now).await?;
+            let parameters: Parameters<'_> = &[(&ms(to), Type::INT8)];
+            let rows = self.write(&self.statements.schema.within(RAISE), parameters).await?;
+            only(&rows)?.try_get(0).map(timestamp).map_err(unreadable)
+        })
     }
 
     fn survey(&self) -> StoreFuture<'_, Survey> {

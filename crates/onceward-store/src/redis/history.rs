@@ -157,6 +157,25 @@ impl Database {
         judged
     }
 
+    /// Raises the barriers of partitions whose past was judged; says the latest.
+    pub(super) async fn raised(&self, partitions: &[Partition], to: Timestamp) -> Result<Timestamp, Fault> {
+        let groups = self.groups(partitions);
+        let calls = groups.iter().map(|group| {
+            let keys = group.iter().map(|one| self.keys.births(*one)).collect();
+            self.call(Script::Raise, group, keys, vec![to.as_ms().to_string().into_bytes()])
+        });
+        let mut latest = to.as_ms();
+        for answer in self.calls.run(calls.collect()).await {
+            let Value::Array(barriers) = answer?.value else { return Err(UNREADABLE) };
+            for barrier in &barriers {
+                // Raising is repeated as a whole: what was raised stays.
+                let judging = Fault::unavailable("the server's history is being judged");
+                latest = latest.max(number(barrier).ok_or(judging)?);
+            }
+        }
+        Ok(Timestamp::from_ms(latest))
+    }
+
     /// Marks partitions, each under the standing that it was looked at under. Says their barriers, and which were not as looked at.
     async fn mark(
         &self,

@@ -15,6 +15,7 @@ pub(super) enum Script {
     Look,
     Probe,
     Quarantine,
+    Raise,
     Read,
     Survey,
     Trim,
@@ -30,7 +31,7 @@ macro_rules! guarded {
 
 impl Script {
     /// In the order of their numbers.
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Append,
         Self::Clock,
         Self::Correct,
@@ -43,6 +44,7 @@ impl Script {
         Self::Look,
         Self::Probe,
         Self::Quarantine,
+        Self::Raise,
         Self::Read,
         Self::Survey,
         Self::Trim,
@@ -64,6 +66,7 @@ impl Script {
             Self::Look => guarded!("look"),
             Self::Probe => guarded!("probe"),
             Self::Quarantine => guarded!("quarantine"),
+            Self::Raise => guarded!("raise"),
             Self::Read => guarded!("read"),
             Self::Survey => guarded!("survey"),
             Self::Trim => guarded!("trim"),
@@ -75,7 +78,13 @@ impl Script {
     /// Whether an answer to it has to be as durable as the store promises.
     pub(super) const fn writes(self) -> bool {
         match self {
-            Self::Append | Self::Exchange | Self::Found | Self::Founded | Self::Judge | Self::Vanish => true,
+            Self::Append
+            | Self::Exchange
+            | Self::Found
+            | Self::Founded
+            | Self::Judge
+            | Self::Raise
+            | Self::Vanish => true,
             Self::Clock
             | Self::Correct
             | Self::Fetch

@@ -65,6 +65,9 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The barrier that is written down (T5). A break in the server's history is looked for first, and raises it to `now`.
     fn barrier(&self, now: Timestamp) -> StoreFuture<'_, Option<Timestamp>>;
 
+    /// Looks for a break as [`Backend::barrier`] does, then raises the barrier to `to` where it is earlier; says where it is then.
+    fn raise_barrier(&self, to: Timestamp, now: Timestamp) -> StoreFuture<'_, Timestamp>;
+
     /// A round trip that proves that the database can be written to, and what it says of itself.
     fn survey(&self) -> StoreFuture<'_, Survey>;
 

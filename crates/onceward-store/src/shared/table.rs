@@ -438,6 +438,15 @@ impl Backend for Table {
         Box::pin(self.call(move |rows| rows.barrier_at(now), |_| {}))
     }
 
+    fn raise_barrier(&self, to: Timestamp, now: Timestamp) -> StoreFuture<'_, Timestamp> {
+        let raise = move |rows: &mut Rows| {
+            let barrier = rows.barrier_at(now).map_or(to, |barrier| barrier.max(to));
+            rows.barrier = Some(barrier);
+            barrier
+        };
+        Box::pin(self.call(raise, |_| {}))
+    }
+
     fn survey(&self) -> StoreFuture<'_, Survey> {
         Box::pin(self.call(|rows| rows.survey(), |_| {}))
     }

@@ -176,16 +176,20 @@ impl Question for Probe {
     }
 }
 
-/// Raises the history barrier to the present.
-pub(super) struct Raise;
+/// Raises the history barrier: to the present, or to an earlier time.
+pub(super) struct Raise {
+    pub(super) to: Option<Timestamp>,
+}
 
 impl Question for Raise {
     type Answer = Timestamp;
 
     fn run(self, transaction: &mut Transaction<'_>) -> rusqlite::Result<Timestamp> {
         transaction.wrote = true;
-        transaction.ledger.barrier = Some(transaction.now);
-        Ok(transaction.now)
+        let to = self.to.map_or(transaction.now, |to| to.min(transaction.now));
+        let barrier = transaction.ledger.barrier.map_or(to, |barrier| barrier.max(to));
+        transaction.ledger.barrier = Some(barrier);
+        Ok(barrier)
     }
 }
 

@@ -262,7 +262,7 @@ async fn a_crashed_file_without_its_log_leaves_a_barrier() {
 async fn a_barrier_can_be_raised_and_stays() {
     let (_directory, path) = place();
     let store = open(&path).expect("a new store");
-    let raised = store.raise_barrier().await.expect("raised");
+    let raised = store.raise_barrier(None).await.expect("raised");
     assert_eq!(barrier(&store).await, Some(raised));
     drop(store);
     assert_eq!(barrier(&open(&path).expect("the same store")).await, Some(raised));

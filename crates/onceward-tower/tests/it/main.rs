@@ -16,5 +16,6 @@ mod origin;
 mod quiet;
 mod refusals;
 mod requests;
+mod store_down;
 mod streams;
 mod wire;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::Request;
 use onceward_core::{
-    outcome::Policy,
+    outcome::{Policy, WhenStoreDown},
     profile::{Namespace, Profile},
     refusal::PROBLEM_SLUGS,
 };
@@ -33,6 +33,7 @@ async fn the_contract_says_how_each_route_is_guarded() {
         remember: Duration::from_secs(7_200),
         request_bytes_max: 1_000,
         outcome_bytes_max: 2_000,
+        when_store_down: WhenStoreDown::Open,
         ..Policy::middleware()
     };
     let orders = Guarding {
@@ -53,6 +54,7 @@ async fn the_contract_says_how_each_route_is_guarded() {
         "methods": all, "required": false, "intent_required": false, "precondition_required": false,
         "wait": 5, "retention": 86_400, "remember": 34_560_000,
         "request_bytes_max": 16_777_216, "outcome_bytes_max": 1_048_576, "key_chars_max": 255,
+        "when_store_down": "closed",
     });
     let mut named = plain.clone();
     named["route"] = json!("POST,PATCH,PUT,DELETE /plain");
@@ -69,6 +71,7 @@ async fn the_contract_says_how_each_route_is_guarded() {
                 "methods": ["POST"], "required": true, "intent_required": true, "precondition_required": true,
                 "wait": 0, "retention": 3_600, "remember": 7_200,
                 "request_bytes_max": 1_000, "outcome_bytes_max": 2_000, "key_chars_max": 255,
+                "when_store_down": "open",
             },
             named,
         ],
