@@ -84,7 +84,7 @@ impl EffectRequest {
     }
 }
 
-/// Whether the text of a JSON number is the one that was sent: a long fraction is rounded as it is read.
+/// Whether a JSON number means the same to everybody: most readers round a long fraction (RFC 8259, section 6).
 pub(crate) fn is_readable(number: &Number) -> bool {
     let text = number.to_string();
     let mantissa = text.split(['e', 'E']).next().unwrap_or_default();

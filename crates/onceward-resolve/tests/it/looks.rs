@@ -30,7 +30,7 @@ fn places_are_filled() {
         ("{path}?own=1", "https://shop.example/orders?own=1"),
         ("{path}/{query.cart}", "https://shop.example/orders/9"),
         ("/a?b={path}", "https://shop.example/a?b=%2Forders"),
-        ("/a?b={json $.lines[1]}&c={json $.total}", "https://shop.example/a?b=2&c=12.5"),
+        ("/a?b={json $.lines[1]}&c={json $.total}", "https://shop.example/a?b=2&c=12.50"),
         ("/a?b={json $.email ~ \"^(.+)@\"}", "https://shop.example/a?b=Ann"),
         ("/a?b={json $.email ~ \"[a-z]+$\"}", "https://shop.example/a?b=org"),
         ("/{path ~ \"^/([a-z]{3})\"}", "https://shop.example/ord"),
