@@ -6,16 +6,22 @@ mod probe;
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
+use http::{HeaderMap, HeaderName, Uri, request::Parts};
 use onceward_engine::{Doubtful, Resolver};
 use zeroize::Zeroizing;
 
 pub use self::{command::Command, passthrough::Passthrough, probe::Probe};
 use crate::request::EffectRequest;
 
+/// Bytes of a body that are kept at the most: the store holds them for as long as the effect runs, like an outcome of the same limit.
+pub const KEPT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of address and headers beside it; servers take no longer heads.
+const HEAD_BYTES_MAX: usize = 256 * 1024;
+
 /// A resolver that says beforehand what it will need.
 pub trait Finder: Resolver {
-    /// What it needs of such a request; `None` where it does not look for its effects.
+    /// What it needs of a request with this method and address; `None` where it does not look for the effects of such.
     fn needs(&self, effect: &EffectRequest) -> Option<Needs>;
 }
 
@@ -43,6 +49,10 @@ impl Needs {
                 Self::Parts { headers, body: body || also }
             }
         }
+    }
+
+    fn body(&self) -> bool {
+        matches!(self, Self::Everything | Self::Parts { body: true, .. })
     }
 
     fn of(self, effect: EffectRequest) -> EffectRequest {
@@ -76,7 +86,8 @@ impl Resolvers {
         self.0.is_empty()
     }
 
-    /// What is kept of a request: what all resolvers that look for its effect need; `None` where none does.
+    /// What is kept of a request: what all resolvers that look for its effect need; `None` where none does, or where that is more than
+    /// [`KEPT_BYTES_MAX`].
     ///
     /// `origin` is scheme and authority, for a request that does not carry them in its address; the body is as it came.
     #[must_use]
@@ -87,9 +98,21 @@ impl Resolvers {
         body: &[u8],
     ) -> Option<Zeroizing<Vec<u8>>> {
         let uri = absolute(&head.uri, origin)?;
-        let effect = effect(&head.method, uri, &head.headers, body)?;
-        let needs = self.0.iter().filter_map(|finder| finder.needs(&effect)).reduce(Needs::and)?;
-        Some(Zeroizing::new(needs.of(effect).encode()))
+        // When it was claimed is not known before it is; the record says it to whoever looks.
+        let asked =
+            |headers, body| EffectRequest::new(head.method.clone(), uri.clone(), headers, body, 0).ok();
+        let bare = asked(HeaderMap::new(), Vec::new())?;
+        let needs = self.0.iter().filter_map(|finder| finder.needs(&bare)).reduce(Needs::and)?;
+        if needs.body() && body.len() > KEPT_BYTES_MAX {
+            tracing::warn!(
+                body_bytes = body.len(),
+                "a request is too large to be kept for its resolvers: should it be in doubt, a person has to find out"
+            );
+            return None;
+        }
+        let whole = asked(head.headers.clone(), if needs.body() { body.to_vec() } else { Vec::new() })?;
+        let kept = needs.of(whole).encode();
+        (kept.len() <= KEPT_BYTES_MAX + HEAD_BYTES_MAX).then(|| Zeroizing::new(kept))
     }
 
     /// The same resolvers, for [`onceward_engine::Engine::resolve_by`].
@@ -97,11 +120,6 @@ impl Resolvers {
     pub fn for_engine(&self) -> Vec<Arc<dyn Resolver>> {
         self.0.iter().map(|finder| Arc::clone(finder) as Arc<dyn Resolver>).collect()
     }
-}
-
-fn effect(method: &Method, uri: Uri, headers: &HeaderMap, body: &[u8]) -> Option<EffectRequest> {
-    // When it was claimed is not known before it is; the record says it to whoever looks.
-    EffectRequest::new(method.clone(), uri, headers.clone(), body.to_vec(), 0).ok()
 }
 
 fn absolute(uri: &Uri, origin: Option<(&str, &str)>) -> Option<Uri> {

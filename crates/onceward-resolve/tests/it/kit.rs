@@ -117,3 +117,17 @@ pub(crate) fn row(id: u32, at: &str) -> String {
 pub(crate) fn orders(rows: &[String]) -> String {
     format!(r#"{{"orders": [{}]}}"#, rows.join(","))
 }
+
+/// Reaches no site.
+#[derive(Debug)]
+pub(crate) struct Nowhere;
+
+impl onceward_resolve::Fetch for Nowhere {
+    fn fetch(
+        &self,
+        _: http::Request<Vec<u8>>,
+        _: onceward_resolve::Place,
+    ) -> onceward_resolve::FetchFuture<'_> {
+        Box::pin(async { Err(onceward_resolve::NotFetched("there is no way out of this test".into())) })
+    }
+}

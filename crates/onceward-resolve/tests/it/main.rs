@@ -5,6 +5,7 @@
 mod absence;
 mod builtins;
 mod garbage;
+mod keeping;
 mod kit;
 mod looks;
 mod matching;
