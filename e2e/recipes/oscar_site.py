@@ -13,8 +13,6 @@ from visitor import Visitor
 
 SOURCE = Path(__file__).parent / "oscar"
 PASSWORD = "a reader's own"
-# What customers had ordered before: nothing; long ago; more than fits a page of the history; all but now.
-HISTORIES = [[], [1440], list(range(60, 60 + 25)), [3, 20000]]
 
 
 class OscarSite:
@@ -22,6 +20,9 @@ class OscarSite:
     parameters = {"zone": "UTC", "apart": "2m"}
     settle_short_s = 8
     settle_s = 120
+    # How many minutes ago customers had ordered before: never; long ago; more often than fits a page of the history; all but now.
+    histories = [[], [1440], list(range(60, 60 + 25)), [3, 20000]]
+    environment = {}
 
     def __init__(self, tools):
         wanted = (SOURCE / "requirements.txt").read_bytes()
@@ -42,14 +43,15 @@ class OscarSite:
         made.rename(self._empty)
 
     def _environment(self, database):
-        return {"SHOP_DATABASE": str(database), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"}
+        quiet = {"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"}
+        return {"SHOP_DATABASE": str(database), **quiet, **self.environment}
 
     def start(self, folder, runs):
         """Starts the shop with a customer for each run."""
         self._database = folder / "shop.db"
         shutil.copy(self._empty, self._database)
         customers = [
-            {"email": email(run), "password": PASSWORD, "ordered_minutes_ago": run.choice.choice(HISTORIES)} for run in runs
+            {"email": email(run), "password": PASSWORD, "ordered_minutes_ago": run.choice.choice(self.histories)} for run in runs
         ]
         self._log = open(folder / "shop.log", "w+")
         self._process = subprocess.Popen(
@@ -90,7 +92,8 @@ class OscarSite:
         preview = visitor.submit(addresses, "/checkout/shipping-address/", {"action": "ship_to", "address_id": address})
         if 'id="place_order_form"' not in preview.text:
             preview = visitor.open("/checkout/preview/")
-        form = {"csrfmiddlewaretoken": preview.token, "action": "place_order"}
+        last_form = preview.text.partition('id="place_order_form"')[2].partition("</form>")[0]
+        form = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', last_form))
         headers = {"x-run": str(run.number), "x-idem-key": run.key, "accept": "application/json"}
         return lambda: visitor.send("POST", "/checkout/preview/", form, headers)
 
@@ -106,6 +109,15 @@ class OscarSite:
     def is_done(self, answer):
         """Whether an answer is the application's own to an effect that it did."""
         return answer.status == 302 and answer.location.endswith("/checkout/thank-you/")
+
+
+class OscarNumberSite(OscarSite):
+    """A shop whose last form says which number the order will have, so that orders may be as close together as they like."""
+
+    recipe = "django-oscar-number"
+    parameters = {"zone": "UTC"}
+    histories = [[], [0, 1440], [0, 0, 1, 2, 3, 60], list(range(25))]
+    environment = {"SHOP_TEMPLATES": str(SOURCE / "templates")}
 
 
 def email(run):

@@ -1,6 +1,6 @@
 """Holds recipes against the applications that they are for.
 
-    python3 run.py [django-oscar] [redmine] [--long] [--seed N] [--json]
+    python3 run.py [RECIPE …] [--long] [--seed N] [--json]
 
 Each run does one effect of its own through the built binary, while a relay in front of the application loses the request or its
 answer, as a seed chooses. A recipe then has to find out, without a person, what became of it; then the effect is asked for again. Counted
@@ -17,11 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from oscar_site import OscarSite
+from oscar_site import OscarNumberSite, OscarSite
 from proof import prove
 from redmine_site import RedmineSite
 
-SITES = {site.recipe: site for site in (OscarSite, RedmineSite)}
+SITES = {site.recipe: site for site in (OscarSite, OscarNumberSite, RedmineSite)}
 TOOLS = Path(os.environ.get("CARGO_TARGET_DIR", Path(__file__).parents[2] / "target")).absolute() / "tools"
 RUNS = 10
 RUNS_LONG = 100

@@ -83,6 +83,8 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
+        # Where the shop has templates of its own.
+        "DIRS": [os.environ["SHOP_TEMPLATES"]] if "SHOP_TEMPLATES" in os.environ else [],
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",

@@ -1,7 +1,7 @@
 """A shop of django-oscar on a free port of loopback.
 
     SHOP_DATABASE=FILE python shop.py migrate
-    SHOP_DATABASE=FILE python shop.py serve < CUSTOMERS
+    SHOP_DATABASE=FILE [SHOP_TEMPLATES=FOLDER] python shop.py serve < CUSTOMERS
 
 `serve` reads one JSON array, `[{"email", "password", "ordered_minutes_ago": [1440, …]}]`, makes these customers, their addresses and
 their earlier orders and one product, prints `{"port", "product", "version"}` in a line, and serves until it is ended.
@@ -48,9 +48,9 @@ def make_customers(customers):
         UserAddress.objects.create(
             user=user, first_name="A", last_name="Reader", line1="1 Long Street", line4="London", postcode="N1 9GU", country=country
         )
-        for minutes in customer["ordered_minutes_ago"]:
+        for index, minutes in enumerate(customer["ordered_minutes_ago"]):
             Order.objects.create(
-                number=f"before-{user.pk}-{minutes}", user=user, currency="GBP", total_incl_tax=Decimal("19.99"),
+                number=f"before-{user.pk}-{index}", user=user, currency="GBP", total_incl_tax=Decimal("19.99"),
                 total_excl_tax=Decimal("19.99"), date_placed=timezone.now() - timedelta(minutes=minutes),
             )
 

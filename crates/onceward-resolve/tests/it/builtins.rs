@@ -7,7 +7,7 @@ use crate::kit::{effect, json, judge, word};
 /// What must be given to a recipe of ours.
 fn parameters(name: &str) -> &'static [(&'static str, &'static str)] {
     match name {
-        "django-oscar" => &[("zone", "UTC")],
+        "django-oscar" | "django-oscar-number" => &[("zone", "UTC")],
         "list" => &[
             ("path", "/orders"),
             ("url", "/orders?sort=-created"),
@@ -37,7 +37,7 @@ fn parameters(name: &str) -> &'static [(&'static str, &'static str)] {
 /// What e2e/recipes holds it against.
 fn proven(name: &str) -> Option<&'static str> {
     match name {
-        "django-oscar" => Some("django-oscar 4.2.1"),
+        "django-oscar" | "django-oscar-number" => Some("django-oscar 4.2.1"),
         "redmine" => Some("Redmine 5.0.4"),
         _ => None,
     }
@@ -76,7 +76,17 @@ fn the_guide_lists_them() {
 fn few_can_tell_absence() {
     let able: Vec<&str> =
         builtin().iter().map(|one| one.name()).filter(|name| of(name).tells_absence()).collect();
-    assert_eq!(able, ["django-oscar", "list", "list-html", "magento", "redmine", "stripe", "woocommerce"]);
+    let expected = [
+        "django-oscar",
+        "django-oscar-number",
+        "list",
+        "list-html",
+        "magento",
+        "redmine",
+        "stripe",
+        "woocommerce",
+    ];
+    assert_eq!(able, expected);
 }
 
 fn oscar_order() -> EffectRequest {
@@ -162,6 +172,30 @@ fn oscars_minutes_need_a_word_of_the_shops_owner() {
 }
 
 /// A shop in London, whose summer is UTC+1: in November, its times are read an hour too early, and the hour is allowed for.
+/// The claim is of 10:53.
+#[test]
+fn oscars_number_needs_no_word_of_the_shops_owner() {
+    let given = [("zone", "UTC"), ("prefix", "/en-gb")];
+    let recipe = builtin_named("django-oscar-number").unwrap().recipe(&given).unwrap();
+    let fields = [("content-type", "application/x-www-form-urlencoded"), ("cookie", "sessionid=s3cret")];
+    let body = "csrfmiddlewaretoken=x&action=place_order&order=100023";
+    let order = effect("POST", "https://shop.example/en-gb/checkout/preview/", &fields, body);
+    let (now, before) = ("22 Nov 2026, 10:53 a.m.", "21 Nov 2026, 5 p.m.");
+    let rows: [(&[(u32, &str)], &str); 5] = [
+        (&[(100_023, now)], "found 100023"),
+        (&[(100_024, now), (100_023, now), (100_022, now)], "found 100023"),
+        (&[(100_022, now), (100_007, before)], "not found"),
+        (&[(100_022, now)], "unclear"),
+        (&[(100_023, before)], "unclear"),
+    ];
+    for (orders, expected) in rows {
+        let sighting = judge(&recipe, &order, 200, "text/html", &oscar_table(orders));
+        assert_eq!(word(&sighting), expected, "{orders:?}");
+    }
+    let unsaid = judge(&recipe, &oscar_order(), 200, "text/html", &oscar_table(&[(100_023, now)]));
+    assert_eq!(word(&unsaid), "unclear");
+}
+
 #[test]
 fn oscars_summer_time_is_allowed_for() {
     let given = [("zone", "+01:00"), ("prefix", "/en-gb"), ("resolution", "61m")];
