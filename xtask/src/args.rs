@@ -10,7 +10,7 @@ Usage: cargo xtask COMMAND
 
 Commands:
   test [--only PART]   Installs what the tests need, runs them all, says how long each part took.
-                       Parts: rust, doc-tests, browser, demo, examples
+                       Parts: rust, doc-tests, browser, demo, examples, recipes
   ci [--after-test]    fmt, tidy, clippy, docs, all of `test`, `bench --smoke`; goes on after a failure and lists
                        them all. With --after-test without the tests, for a machine that has just run them
   bench [NAME…]        Measures what onceward costs beside its peers: layer, actix, gateway, store, shared; without names all.
@@ -47,6 +47,7 @@ pub(crate) enum Part {
     Browser,
     Demo,
     Examples,
+    Recipes,
 }
 
 /// Whether `ci` runs the tests.
@@ -128,6 +129,7 @@ impl Part {
             Some("browser") => Ok(Self::Browser),
             Some("demo") => Ok(Self::Demo),
             Some("examples") => Ok(Self::Examples),
+            Some("recipes") => Ok(Self::Recipes),
             Some(name) => Err(UsageFault::PartUnknown(name.to_owned())),
             None => Err(UsageFault::PartMissing),
         }
@@ -141,10 +143,13 @@ impl fmt::Display for UsageFault {
             Self::CommandUnknown(name) => write!(f, "there is no command `{name}`"),
             Self::ArgumentUnknown(argument) => write!(f, "`{argument}` is not expected here"),
             Self::PartMissing => {
-                f.write_str("--only needs a part: rust, doc-tests, browser, demo or examples")
+                f.write_str("--only needs a part: rust, doc-tests, browser, demo, examples or recipes")
             }
             Self::PartUnknown(name) => {
-                write!(f, "there is no part `{name}`; there are rust, doc-tests, browser, demo and examples")
+                write!(
+                    f,
+                    "there is no part `{name}`; there are rust, doc-tests, browser, demo, examples and recipes"
+                )
             }
         }
     }
@@ -163,6 +168,7 @@ mod tests {
         let cases = [
             ("test", Ok(Command::Test(None))),
             ("test --only demo", Ok(Command::Test(Some(Part::Demo)))),
+            ("test --only recipes", Ok(Command::Test(Some(Part::Recipes)))),
             ("test --only doc-tests", Ok(Command::Test(Some(Part::DocTests)))),
             ("ci", Ok(Command::Ci(Tests::Included))),
             ("ci --after-test", Ok(Command::Ci(Tests::DoneBefore))),

@@ -47,6 +47,7 @@ const DOC_TESTS: Step = Step { name: "doc-tests", run: doc_tests };
 const BROWSER: Step = Step { name: "browser", run: browser };
 const DEMO: Step = Step { name: "demo", run: demo };
 const EXAMPLES: Step = Step { name: "examples", run: examples::run };
+const RECIPES: Step = Step { name: "recipes", run: recipes };
 const BENCH: Step = Step { name: "bench", run: bench_smoke };
 
 /// What needs no build stands first, so that a slip shows within seconds.
@@ -60,12 +61,13 @@ const CHECKS: [Step; 4] = [
 /// The steps of `cargo xtask test`.
 pub(crate) fn test(part: Option<Part>) -> Vec<Step> {
     match part {
-        None => vec![RUST, DOC_TESTS, BROWSER, DEMO, EXAMPLES],
+        None => vec![RUST, DOC_TESTS, BROWSER, DEMO, EXAMPLES, RECIPES],
         Some(Part::Rust) => vec![RUST],
         Some(Part::DocTests) => vec![DOC_TESTS],
         Some(Part::Browser) => vec![BROWSER],
         Some(Part::Demo) => vec![DEMO],
         Some(Part::Examples) => vec![EXAMPLES],
+        Some(Part::Recipes) => vec![RECIPES],
     }
 }
 
@@ -173,6 +175,20 @@ fn browser(workshop: &Workshop) -> StepResult {
     Ok(in_e2e("node", &["run.mjs"]).with("ONCEWARD_BIN", &binary).run()?)
 }
 
+/// Recipes against the applications that they are for, which their proof installs itself.
+fn recipes(workshop: &Workshop) -> StepResult {
+    let binary = workshop.binary()?;
+    debian::install_python()?;
+    let proof = Program::new("python3", &["run.py"]).within(&workshop.root.join("e2e").join("recipes"));
+    Ok(proof
+        .with("PATH", &workshop.path)
+        .with("CARGO_TARGET_DIR", &workshop.target_dir)
+        .with("ONCEWARD_BIN", &binary)
+        .with("PYTHONDONTWRITEBYTECODE", "1")
+        .with("PIP_ROOT_USER_ACTION", "ignore")
+        .run()?)
+}
+
 /// Every benchmark for a moment: that they run and yield their figures, whatever those are.
 fn bench_smoke(workshop: &Workshop) -> StepResult {
     bench::run(&Benchmarks { is_smoke: true, ..Benchmarks::default() }, workshop)
@@ -254,11 +270,23 @@ steps: 1 passed, 1 failed
     #[test]
     fn ci_holds_all_that_test_does_unless_that_was_done_before() {
         let names = |steps: Vec<Step>| steps.iter().map(|step| step.name).collect::<Vec<_>>();
-        assert_eq!(names(test(None)), ["rust", "doc-tests", "browser", "demo", "examples"]);
+        assert_eq!(names(test(None)), ["rust", "doc-tests", "browser", "demo", "examples", "recipes"]);
         assert_eq!(names(ci(Tests::DoneBefore)), ["fmt", "tidy", "clippy", "docs", "bench"]);
         assert_eq!(
             names(ci(Tests::Included)),
-            ["fmt", "tidy", "clippy", "docs", "rust", "doc-tests", "browser", "demo", "examples", "bench"]
+            [
+                "fmt",
+                "tidy",
+                "clippy",
+                "docs",
+                "rust",
+                "doc-tests",
+                "browser",
+                "demo",
+                "examples",
+                "recipes",
+                "bench"
+            ]
         );
     }
 

@@ -39,6 +39,7 @@ macro_rules! builtins {
 
 const BUILTINS: &[Builtin] = builtins![
     "django-oscar",
+    "django-oscar-number",
     "list",
     "list-html",
     "magento",

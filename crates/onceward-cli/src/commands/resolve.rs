@@ -48,7 +48,7 @@ pub(crate) fn recipes(json: bool) -> Result<ExitCode, Failure> {
                 Some(proven) => format!("proven on {proven}"),
                 None => "has not met its live service".to_owned(),
             };
-            format!("{:16} {} ({proven})\n", text("name"), text("title"))
+            format!("{:20} {} ({proven})\n", text("name"), text("title"))
         };
         print(&shown.iter().map(line).collect::<String>())?;
     }
