@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use onceward::{Engine, Limits, Parts, Setup, SetupError, StoreUrl};
-use onceward_core::header::Cookies;
+use onceward_core::outcome::Policy;
 use onceward_resolve::Fetch;
 use onceward_store::Sqlite;
 use onceward_tower::Keeper;
@@ -86,9 +86,9 @@ pub(crate) fn resolvers(
     engine: &Engine,
     settings: &ResolveSettings,
     fetch: &Arc<dyn Fetch>,
-    cookies: Cookies,
+    policy: &Policy,
 ) -> Option<Keeper> {
-    let resolvers = settings.resolvers(fetch, cookies);
+    let resolvers = settings.resolvers(fetch, policy);
     engine.resolve_by(resolvers.for_engine(), settings.pace);
     (!resolvers.is_empty()).then(|| {
         Keeper::new(move |head, origin, content| {

@@ -7,7 +7,6 @@ mod supervisor;
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use onceward_control::Control;
-use onceward_core::header::Cookies;
 use onceward_engine::{Engine, Limits as EngineLimits};
 use onceward_proxy::{
     gateway::{Certificate, Gateway, GatewayConfig, Service},
@@ -158,8 +157,7 @@ fn gateway(
     };
     let service = Service::of(&config).map_err(Failure::usage)?;
     let fetch: Arc<dyn Fetch> = Arc::new(service.clone());
-    let cookies = settings.rules.others.as_ref().map_or(Cookies::Drop, |others| others.policy.cookies);
-    let keeper = wiring::resolvers(&engine, &settings.resolve, &fetch, cookies);
+    let keeper = wiring::resolvers(&engine, &settings.resolve, &fetch, &settings.policy);
     let rules = OriginRules::new(engine.clone(), OriginSettings { keeper, ..settings.rules.clone() });
     let surface = rules.surface();
     Gateway::over(service, config, engine, rules, surface).map_err(Failure::usage)

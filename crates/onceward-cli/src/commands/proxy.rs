@@ -124,7 +124,7 @@ impl Running {
             cors: Cors::Mirrored,
         };
         let fetch: Arc<dyn Fetch> = Arc::new(SiteFetch::new(upstream.clone()));
-        let keeper = wiring::resolvers(&engine, &settings.resolve, &fetch, settings.policy.cookies);
+        let keeper = wiring::resolvers(&engine, &settings.resolve, &fetch, &settings.policy);
         let rules = ForwardRules::new(settings.policy.clone());
         let rules = match keeper {
             Some(keeper) => rules.keeping(keeper),

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use http::HeaderValue;
+use onceward_core::{outcome::Policy, profile::Profile};
 use onceward_proxy::{
     gateway::{Certificate, HealthCheck, Times, TrustedProxies, UpstreamUrl, guarding_of},
     upstream::Roots,
@@ -24,6 +25,8 @@ pub(crate) struct GatewaySettings {
     pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) times: Times,
     pub(crate) rules: OriginSettings,
+    /// What holds where no route says otherwise.
+    pub(crate) policy: Arc<Policy>,
     pub(crate) resolve: ResolveSettings,
     pub(crate) control: ControlSettings,
     pub(crate) drain_patience: Duration,
@@ -54,6 +57,7 @@ impl Settings {
                 ..Times::default()
             },
             rules: self.rules()?,
+            policy: Arc::clone(&self.others(&self.parse("gateway.profile", route::profile)?)?.policy),
             resolve: self.resolving()?,
             control: self.control()?,
             drain_patience: self.parse("drain.patience", duration)?,
@@ -84,12 +88,17 @@ impl Settings {
         }
     }
 
+    /// How requests are guarded that no route matches.
+    fn others(&self, profile: &Profile) -> anyhow::Result<Guarding> {
+        let base = guarding_of(profile);
+        let policy = Arc::new(self.policy((*base.policy).clone())?);
+        Ok(Guarding { policy, ..base })
+    }
+
     /// The profile's rules with what was set beside them, and the routes of the file before them.
     pub(super) fn rules(&self) -> anyhow::Result<OriginSettings> {
         let profile = self.parse("gateway.profile", route::profile)?;
-        let base = guarding_of(&profile);
-        let policy = Arc::new(self.policy((*base.policy).clone())?);
-        let others = Guarding { policy, ..base };
+        let others = self.others(&profile)?;
         let mut routes = Vec::new();
         for table in self.routes() {
             routes.push(table.route(&others)?);

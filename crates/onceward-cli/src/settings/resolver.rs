@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use onceward_core::header::Cookies;
+use onceward_core::outcome::Policy;
 use onceward_engine::Pace;
 use onceward_resolve::{
     Command, Effects, Fetch, Finder, Passthrough, Probe, Recipe, Resolvers, builtin, builtin_named,
@@ -46,13 +46,13 @@ pub(crate) struct ResolveSettings {
 }
 
 impl ResolveSettings {
-    /// The resolvers, which look by `fetch`; of an answer to a repeated request, cookies are kept as in every outcome.
-    pub(crate) fn resolvers(&self, fetch: &Arc<dyn Fetch>, cookies: Cookies) -> Resolvers {
+    /// The resolvers, which look by `fetch`; of an answer to a repeated request is kept what `policy` keeps of every outcome.
+    pub(crate) fn resolvers(&self, fetch: &Arc<dyn Fetch>, policy: &Policy) -> Resolvers {
         let finder = |settings: &ResolverSettings| -> Arc<dyn Finder> {
             match settings.clone() {
                 ResolverSettings::Probe(recipe) => Arc::new(Probe::new(*recipe, Arc::clone(fetch))),
                 ResolverSettings::Passthrough { name, effects } => {
-                    Arc::new(Passthrough::new(name, effects, cookies, Arc::clone(fetch)))
+                    Arc::new(Passthrough::new(name, effects, policy, Arc::clone(fetch)))
                 }
                 ResolverSettings::Command { name, effects, program, settle } => {
                     let mut words = program.into_iter().map(Into::into);

@@ -8,9 +8,10 @@ use http::{
 };
 use onceward_core::{
     header::{Cookies, is_hop_by_hop, is_kept},
-    outcome::{Content, Outcome},
+    outcome::{Content, Outcome, Policy},
 };
 use onceward_engine::{Doubtful, Look, LookFuture, Resolver, Sight};
+use sha2::{Digest as _, Sha256};
 
 use super::{Finder, Needs, remembered};
 use crate::{
@@ -30,14 +31,17 @@ pub struct Passthrough {
     name: String,
     effects: Effects,
     cookies: Cookies,
+    outcome_bytes_max: usize,
     fetch: Arc<dyn Fetch>,
 }
 
 impl Passthrough {
-    /// Repeats the requests that `effects` includes; of their answers, cookies are kept or not as in every outcome of the deployment.
+    /// Repeats the requests that `effects` includes; of their answers, cookies are kept or not and bodies up to a size, as of every outcome of
+    /// the deployment's `policy` (O2, O7).
     #[must_use]
-    pub fn new(name: String, effects: Effects, cookies: Cookies, fetch: Arc<dyn Fetch>) -> Self {
-        Self { name, effects, cookies, fetch }
+    pub fn new(name: String, effects: Effects, policy: &Policy, fetch: Arc<dyn Fetch>) -> Self {
+        let Policy { cookies, outcome_bytes_max, .. } = *policy;
+        Self { name, effects, cookies, outcome_bytes_max, fetch }
     }
 
     async fn seen(&self, doubt: &Doubtful) -> Result<Look, String> {
@@ -64,6 +68,8 @@ impl Passthrough {
             fields: kept.map(|(name, value)| (name.as_str().into(), value.as_bytes().to_vec())).collect(),
             content: if parts.status == StatusCode::NO_CONTENT {
                 Content::None { announced_len: None }
+            } else if body.len() > self.outcome_bytes_max {
+                Content::NotKept { len: body.len() as u64, sha256: Sha256::digest(&body).into() }
             } else {
                 Content::Kept(body)
             },
