@@ -157,9 +157,21 @@ impl Server {
         self.signal("-TERM");
     }
 
-    /// Stops it where it is, as a debugger or a machine without memory does.
+    /// Stops it where it is, as a debugger or a machine without memory does, and waits until each of its threads stands still.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
+        let deadline = Instant::now() + STEP_TIME_MAX;
+        let stands_still = |thread: std::io::Result<std::fs::DirEntry>| {
+            // A thread may end while it is looked at.
+            let stat = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap_or_default();
+            // The state stands behind the name, which is in parentheses (proc(5)).
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        while !std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().all(stands_still) {
+            assert!(Instant::now() < deadline, "it does not stop");
+            // waits: for a signal to reach every thread, which nobody announces.
+            thread::sleep(LOOK_INTERVAL);
+        }
     }
 
     /// Lets it go on from there.
