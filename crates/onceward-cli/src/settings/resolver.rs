@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use onceward_core::outcome::Policy;
+use http::HeaderName;
+use onceward_core::{header::name::IDEMPOTENCY_KEY, outcome::Policy};
 use onceward_engine::Pace;
 use onceward_resolve::{
     Command, Effects, Fetch, Finder, Passthrough, Probe, Recipe, Resolvers, builtin, builtin_named,
@@ -15,8 +16,18 @@ use super::{
 };
 
 /// What may stand in a table, in the order of the documentation.
-pub(super) const NAMES: &[&str] =
-    &["name", "recipe", "parameters", "passthrough", "command", "methods", "paths", "host", "settle"];
+pub(super) const NAMES: &[&str] = &[
+    "name",
+    "recipe",
+    "parameters",
+    "passthrough",
+    "key_header",
+    "command",
+    "methods",
+    "paths",
+    "host",
+    "settle",
+];
 
 /// One table, as text.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +45,7 @@ pub(crate) struct ResolverTable {
 #[derive(Clone, Debug)]
 pub(crate) enum ResolverSettings {
     Probe(Box<Recipe>),
-    Passthrough { name: String, effects: Effects },
+    Passthrough { name: String, effects: Effects, key: HeaderName },
     Command { name: String, effects: Effects, program: Vec<String>, settle: Duration },
 }
 
@@ -51,8 +62,8 @@ impl ResolveSettings {
         let finder = |settings: &ResolverSettings| -> Arc<dyn Finder> {
             match settings.clone() {
                 ResolverSettings::Probe(recipe) => Arc::new(Probe::new(*recipe, Arc::clone(fetch))),
-                ResolverSettings::Passthrough { name, effects } => {
-                    Arc::new(Passthrough::new(name, effects, policy, Arc::clone(fetch)))
+                ResolverSettings::Passthrough { name, effects, key } => {
+                    Arc::new(Passthrough::new(name, effects, key, policy, Arc::clone(fetch)))
                 }
                 ResolverSettings::Command { name, effects, program, settle } => {
                     let mut words = program.into_iter().map(Into::into);
@@ -89,22 +100,8 @@ impl ResolverTable {
             self.values.get("passthrough").map(|text| truth(text)).transpose()?.unwrap_or(false);
         match (self.values.get("recipe"), is_passthrough, self.command.as_slice()) {
             (Some(recipe), false, []) => self.probe(recipe),
-            (None, true, []) => {
-                self.refuse(&["settle"], "a passthrough")?;
-                let name = self.name("passthrough");
-                Ok(ResolverSettings::Passthrough { name, effects: self.effects()? })
-            }
-            (None, false, program @ [_, ..]) => Ok(ResolverSettings::Command {
-                name: self.name("command"),
-                effects: self.effects()?,
-                program: program.to_vec(),
-                settle: match self.values.get("settle") {
-                    Some(text) => duration(text).context("settle")?,
-                    None => bail!(
-                        "how long may a request be on its way once nobody sends it any more? Say it with `settle = \"2m\"`"
-                    ),
-                },
-            }),
+            (None, true, []) => self.passthrough(),
+            (None, false, program @ [_, ..]) => self.command(program),
             (None, false, []) => bail!("a resolver needs a `recipe`, a `command`, or `passthrough = true`"),
             _ => {
                 bail!("a resolver is one of `recipe`, `command` and `passthrough`; write one table for each")
@@ -112,9 +109,33 @@ impl ResolverTable {
         }
     }
 
+    fn passthrough(&self) -> anyhow::Result<ResolverSettings> {
+        self.refuse(&["settle"], "a passthrough")?;
+        let key = match self.values.get("key_header") {
+            Some(text) => text.parse().with_context(|| format!("key_header = {text:?}"))?,
+            None => HeaderName::from_static(IDEMPOTENCY_KEY),
+        };
+        Ok(ResolverSettings::Passthrough { name: self.name("passthrough"), effects: self.effects()?, key })
+    }
+
+    fn command(&self, program: &[String]) -> anyhow::Result<ResolverSettings> {
+        self.refuse(&["key_header"], "a command")?;
+        let Some(settle) = self.values.get("settle") else {
+            bail!(
+                "how long may a request be on its way once nobody sends it any more? Say it with `settle = \"2m\"`"
+            );
+        };
+        Ok(ResolverSettings::Command {
+            name: self.name("command"),
+            effects: self.effects()?,
+            program: program.to_vec(),
+            settle: duration(settle).context("settle")?,
+        })
+    }
+
     /// Which effects a recipe looks for, and how long they settle, stands in it.
     fn probe(&self, recipe: &str) -> anyhow::Result<ResolverSettings> {
-        self.refuse(&["name", "methods", "paths", "host", "settle"], "a recipe")?;
+        self.refuse(&["name", "key_header", "methods", "paths", "host", "settle"], "a recipe")?;
         let parameters: Vec<_> =
             self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         recipe_named(recipe, &parameters).map(|recipe| ResolverSettings::Probe(Box::new(recipe)))

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use http::{
-    HeaderName, Request, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Request, StatusCode,
     header::{CONTENT_LENGTH, EXPECT, HOST},
 };
 use onceward_core::{
-    header::{Cookies, is_hop_by_hop, is_kept},
+    header::{Cookies, is_hop_by_hop, is_kept, name},
     outcome::{Content, Outcome, Policy},
 };
 use onceward_engine::{Doubtful, Look, LookFuture, Resolver, Sight};
@@ -25,23 +25,31 @@ const NOT_SENT: [HeaderName; 3] = [HOST, CONTENT_LENGTH, EXPECT];
 
 /// Repeats requests whose origin promises to act once a key, however often it is asked.
 ///
-/// The promise is the origin's: one that only seems to honour keys acts twice.
+/// The promise is the origin's: one that only seems to honour keys acts twice. A request that did not carry the key to it is never sent again:
+/// behind the forward proxy, whose own key leaves for no site, that is every request without a key of the site's own.
 #[derive(Debug)]
 pub struct Passthrough {
     name: String,
     effects: Effects,
+    key: HeaderName,
     cookies: Cookies,
     outcome_bytes_max: usize,
     fetch: Arc<dyn Fetch>,
 }
 
 impl Passthrough {
-    /// Repeats the requests that `effects` includes; of their answers, cookies are kept or not and bodies up to a size, as of every outcome of
-    /// the deployment's `policy` (O2, O7).
+    /// Repeats the requests that `effects` includes and that carry their origin's key in the header `key`; of their answers, cookies are kept
+    /// or not and bodies up to a size, as of every outcome of the deployment's `policy` (O2, O7).
     #[must_use]
-    pub fn new(name: String, effects: Effects, policy: &Policy, fetch: Arc<dyn Fetch>) -> Self {
+    pub fn new(
+        name: String,
+        effects: Effects,
+        key: HeaderName,
+        policy: &Policy,
+        fetch: Arc<dyn Fetch>,
+    ) -> Self {
         let Policy { cookies, outcome_bytes_max, .. } = *policy;
-        Self { name, effects, cookies, outcome_bytes_max, fetch }
+        Self { name, effects, key, cookies, outcome_bytes_max, fetch }
     }
 
     async fn seen(&self, doubt: &Doubtful) -> Result<Look, String> {
@@ -49,11 +57,14 @@ impl Passthrough {
         if !self.effects.include(&effect) {
             return Ok(Look::not_mine());
         }
+        if !effect.headers().contains_key(&self.key) {
+            return Err(format!("the request has no `{}` that its origin would know it by", self.key));
+        }
         let fetched =
             self.fetch.fetch(again(&effect), Place::Origin).await.map_err(|error| error.to_string())?;
         let status = fetched.parts.status;
         let evidence = format!("the same request was answered {}", status.as_u16());
-        if !is_final(status) {
+        if !is_final(status) || is_unconsumed(&fetched.parts.headers) {
             return Ok(Look::unclear(evidence));
         }
         let outcome = Box::new(self.outcome(fetched, doubt));
@@ -84,6 +95,12 @@ impl Passthrough {
 fn is_final(status: StatusCode) -> bool {
     let is_refusal_to_look = matches!(status.as_u16(), 401 | 403 | 407 | 408 | 409 | 421 | 425 | 429);
     (status.is_success() || status.is_redirection() || status.is_client_error()) && !is_refusal_to_look
+}
+
+/// The origin says that it did not act under the key (L5); what it answers is then not what became of the effect.
+fn is_unconsumed(headers: &HeaderMap) -> bool {
+    let mut words = headers.get_all(name::IDEMPOTENCY_KEY_CONSUMED).iter().map(HeaderValue::as_bytes);
+    words.any(|word| matches!(word, b"false" | b"?0"))
 }
 
 fn again(effect: &EffectRequest) -> Request<Vec<u8>> {

@@ -1,8 +1,14 @@
 //! What is kept of a request for its resolvers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use http::{Request, request::Parts};
+use http::{HeaderName, Request, request::Parts};
 use onceward_core::{
     actor::LookupId,
     header::Cookies,
@@ -70,15 +76,66 @@ fn a_request_whose_site_is_not_known_is_not_kept() {
     assert!(resolvers.keep(&head("/orders"), None, b"x").is_none());
 }
 
-/// Answers every request with 201 and so many bytes.
+/// Answers every request alike, and counts them.
 #[derive(Debug)]
-struct Answers(usize);
+struct Answers {
+    status: u16,
+    field: (&'static str, &'static str),
+    body_bytes: usize,
+    asked: AtomicUsize,
+}
+
+const CREATED: Answers =
+    Answers { status: 201, field: ("set-cookie", "sid=1"), body_bytes: 1, asked: AtomicUsize::new(0) };
 
 impl Fetch for Answers {
     fn fetch(&self, _: Request<Vec<u8>>, _: Place) -> FetchFuture<'_> {
-        let parts = http::Response::builder().status(201).header("set-cookie", "sid=1").body(()).unwrap();
-        let body = vec![b'x'; self.0];
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let (name, value) = self.field;
+        let parts = http::Response::builder().status(self.status).header(name, value).body(()).unwrap();
+        let body = vec![b'x'; self.body_bytes];
         Box::pin(async { Ok(Fetched { parts: parts.into_parts().0, body }) })
+    }
+}
+
+/// A passthrough whose origin knows requests by the header `key`, and a doubt about one of them.
+fn passthrough(key: &'static str, policy: &Policy, fetch: Arc<Answers>) -> (Arc<dyn Finder>, Doubtful) {
+    let effects = Effects::new(&["POST"], &["/orders"], None).unwrap();
+    let key = HeaderName::from_static(key);
+    let finder: Arc<dyn Finder> = Arc::new(Passthrough::new("again".into(), effects, key, policy, fetch));
+    let resolvers = Resolvers::new(vec![Arc::clone(&finder)]);
+    let at = Timestamp::from_ms(1_000);
+    let doubt = Doubtful {
+        id: LookupId::from_bytes([1; 32]),
+        attempt: Attempt { epoch: Epoch(1), id: AttemptId([1; 16]) },
+        reason: DoubtReason::NoAnswer,
+        claimed_at: at,
+        doubted_at: at,
+        now: at,
+        looks: 1,
+        request: resolvers.keep(&head("/orders"), Some(("https", "shop.example")), b"x").unwrap(),
+    };
+    (finder, doubt)
+}
+
+// covers: D2, D3
+#[tokio::test]
+async fn a_request_that_its_origin_does_not_know_by_a_key_is_not_sent_again() {
+    let site = Arc::new(CREATED);
+    let (finder, doubt) = passthrough("idempotency-key", &Policy::forward_proxy(), Arc::clone(&site));
+    assert_eq!(finder.look(&doubt).await.sight, Sight::Unclear);
+    assert_eq!(site.asked.load(Ordering::SeqCst), 0);
+}
+
+// covers: D2, L5
+#[tokio::test]
+async fn an_answer_that_is_not_the_effects_own_says_nothing() {
+    let field = ("x-any", "1");
+    let answers = [401, 403, 408, 409, 425, 429, 500, 502, 503].map(|status| (status, field));
+    for (status, field) in answers.into_iter().chain([(404, ("idempotency-key-consumed", "false"))]) {
+        let site = Arc::new(Answers { status, field, ..CREATED });
+        let (finder, doubt) = passthrough("cookie", &Policy::forward_proxy(), site);
+        assert_eq!(finder.look(&doubt).await.sight, Sight::Unclear, "{status}");
     }
 }
 
@@ -88,22 +145,8 @@ async fn of_an_answer_to_a_repeated_request_no_more_is_kept_than_of_any_other() 
     let policy = Policy { outcome_bytes_max: 10, cookies: Cookies::Drop, ..Policy::forward_proxy() };
     let mut seen = Vec::new();
     for answer_bytes in [10, 11] {
-        let effects = Effects::new(&["POST"], &["/orders"], None).unwrap();
-        let fetch = Arc::new(Answers(answer_bytes));
-        let finder: Arc<dyn Finder> = Arc::new(Passthrough::new("again".into(), effects, &policy, fetch));
-        let resolvers = Resolvers::new(vec![Arc::clone(&finder)]);
-        let request = resolvers.keep(&head("/orders"), Some(("https", "shop.example")), b"x").unwrap();
-        let at = Timestamp::from_ms(1_000);
-        let doubt = Doubtful {
-            id: LookupId::from_bytes([1; 32]),
-            attempt: Attempt { epoch: Epoch(1), id: AttemptId([1; 16]) },
-            reason: DoubtReason::NoAnswer,
-            claimed_at: at,
-            doubted_at: at,
-            now: at,
-            looks: 1,
-            request,
-        };
+        let (finder, doubt) =
+            passthrough("cookie", &policy, Arc::new(Answers { body_bytes: answer_bytes, ..CREATED }));
         let Sight::Happened(Some(outcome)) = finder.look(&doubt).await.sight else { panic!("not seen") };
         assert_eq!((outcome.status, outcome.fields.len()), (201, 0));
         seen.push(match outcome.content {
