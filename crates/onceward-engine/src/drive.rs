@@ -117,6 +117,10 @@ impl Drive {
         let mut fingerprint = self.call.fingerprint;
         let mut compares = 0;
         let mut place: Option<Place> = None;
+        let request = match self.sealed_request() {
+            Ok(request) => request,
+            Err(refusal) => return Arrival::Refused(refusal),
+        };
         loop {
             // A name for each round: a late copy of an earlier round's claim must not be taken for this one, whose deadline (L12) is
             // counted from now.
@@ -131,7 +135,7 @@ impl Drive {
                 waking.as_mut().enable();
             }
             let sent = Moment::now(&*self.engine.0.clock);
-            let (decision, at) = match self.claim(attempt, fingerprint, sent).await {
+            let (decision, at) = match self.claim(attempt, fingerprint, request.clone(), sent).await {
                 Ok(decided) => decided,
                 // The key is known, by the store's word or by our own: it runs, or ran.
                 Err(Arrival::Unguarded)
@@ -214,6 +218,7 @@ impl Drive {
         &self,
         attempt: AttemptId,
         fingerprint: Fingerprint,
+        request: Option<Sealed>,
         sent: Moment,
     ) -> Result<(Decision, Timestamp), Arrival> {
         let claim = Claim {
@@ -224,7 +229,7 @@ impl Drive {
             label: self.label.clone(),
             issued_at: self.call.key.issued_at(),
             undated: self.call.undated,
-            request: self.sealed_request().map_err(Arrival::Refused)?,
+            request,
         };
         // The holder's own deadline starts before the claim is sent (L12).
         let usable = usable(self.call.policy.lease);

@@ -14,14 +14,13 @@ use onceward_core::{
     refusal::Refusal,
 };
 use onceward_engine::{Engine, Undated};
+use zeroize::Zeroizing;
 
 use self::{actor::Actors, route::Routes};
 pub use self::{
     actor::{ActorHook, ActorSource, Anonymous, CredentialsUnreadable, TlsSubject, TrustedHeader},
     route::{Demand, Guarding, Route, RouteInvalid},
 };
-use zeroize::Zeroizing;
-
 use crate::{
     contract::{self, Page},
     original::original_uri,

@@ -85,8 +85,9 @@ struct Answers {
     asked: AtomicUsize,
 }
 
-const CREATED: Answers =
-    Answers { status: 201, field: ("set-cookie", "sid=1"), body_bytes: 1, asked: AtomicUsize::new(0) };
+fn created() -> Answers {
+    Answers { status: 201, field: ("set-cookie", "sid=1"), body_bytes: 1, asked: AtomicUsize::new(0) }
+}
 
 impl Fetch for Answers {
     fn fetch(&self, _: Request<Vec<u8>>, _: Place) -> FetchFuture<'_> {
@@ -121,7 +122,7 @@ fn passthrough(key: &'static str, policy: &Policy, fetch: Arc<Answers>) -> (Arc<
 // covers: D2, D3
 #[tokio::test]
 async fn a_request_that_its_origin_does_not_know_by_a_key_is_not_sent_again() {
-    let site = Arc::new(CREATED);
+    let site = Arc::new(created());
     let (finder, doubt) = passthrough("idempotency-key", &Policy::forward_proxy(), Arc::clone(&site));
     assert_eq!(finder.look(&doubt).await.sight, Sight::Unclear);
     assert_eq!(site.asked.load(Ordering::SeqCst), 0);
@@ -133,7 +134,7 @@ async fn an_answer_that_is_not_the_effects_own_says_nothing() {
     let field = ("x-any", "1");
     let answers = [401, 403, 408, 409, 425, 429, 500, 502, 503].map(|status| (status, field));
     for (status, field) in answers.into_iter().chain([(404, ("idempotency-key-consumed", "false"))]) {
-        let site = Arc::new(Answers { status, field, ..CREATED });
+        let site = Arc::new(Answers { status, field, ..created() });
         let (finder, doubt) = passthrough("cookie", &Policy::forward_proxy(), site);
         assert_eq!(finder.look(&doubt).await.sight, Sight::Unclear, "{status}");
     }
@@ -146,7 +147,7 @@ async fn of_an_answer_to_a_repeated_request_no_more_is_kept_than_of_any_other() 
     let mut seen = Vec::new();
     for answer_bytes in [10, 11] {
         let (finder, doubt) =
-            passthrough("cookie", &policy, Arc::new(Answers { body_bytes: answer_bytes, ..CREATED }));
+            passthrough("cookie", &policy, Arc::new(Answers { body_bytes: answer_bytes, ..created() }));
         let Sight::Happened(Some(outcome)) = finder.look(&doubt).await.sight else { panic!("not seen") };
         assert_eq!((outcome.status, outcome.fields.len()), (201, 0));
         seen.push(match outcome.content {
