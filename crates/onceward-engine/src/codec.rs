@@ -8,15 +8,10 @@ use onceward_core::{
     time::Timestamp,
 };
 
+use crate::pieces::{DecodeError, Pieces, put_piece};
+
 /// The version this program writes.
 const VERSION: u8 = 1;
-
-/// A stored outcome that this program cannot read.
-#[derive(Debug, thiserror::Error)]
-#[error("stored outcome does not decode: {what}")]
-pub struct DecodeError {
-    what: &'static str,
-}
 
 /// Writes an outcome.
 #[must_use]
@@ -28,7 +23,7 @@ pub(crate) fn encode(outcome: &Outcome) -> Vec<u8> {
     match &outcome.content {
         Content::Kept(content) => {
             bytes.push(0);
-            put(&mut bytes, content);
+            put_piece(&mut bytes, content);
         }
         Content::NotKept { len, sha256 } => {
             bytes.push(1);
@@ -50,70 +45,43 @@ pub(crate) fn encode(outcome: &Outcome) -> Vec<u8> {
 /// # Errors
 /// Anything but exactly what [`encode`] writes.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Outcome, DecodeError> {
-    let mut rest = Rest(bytes);
+    let mut rest = Pieces::of(bytes);
     if rest.array::<1>()? != [VERSION] {
-        return Err(DecodeError { what: "unknown version" });
+        return Err(DecodeError("unknown version"));
     }
     let outcome = Outcome {
         status: u16::from_be_bytes(rest.array()?),
         sent_at: Timestamp::from_ms(u64::from_be_bytes(rest.array()?)),
-        fields: rest.fields()?,
+        fields: fields(&mut rest)?,
         content: match rest.array::<1>()? {
             [0] => Content::Kept(rest.piece()?.to_vec()),
             [1] => Content::NotKept { len: u64::from_be_bytes(rest.array()?), sha256: rest.array()? },
             [2] => Content::None { announced_len: None },
             [3] => Content::None { announced_len: Some(u64::from_be_bytes(rest.array()?)) },
-            _ => return Err(DecodeError { what: "unknown content" }),
+            _ => return Err(DecodeError("unknown content")),
         },
-        trailers: rest.fields()?,
+        trailers: fields(&mut rest)?,
     };
-    if rest.0.is_empty() { Ok(outcome) } else { Err(DecodeError { what: "bytes left over" }) }
-}
-
-fn put(bytes: &mut Vec<u8>, piece: &[u8]) {
-    bytes.extend((piece.len() as u64).to_be_bytes());
-    bytes.extend(piece);
+    rest.end()?;
+    Ok(outcome)
 }
 
 fn put_fields(bytes: &mut Vec<u8>, fields: &[(Box<str>, Vec<u8>)]) {
     bytes.extend((fields.len() as u64).to_be_bytes());
     for (name, value) in fields {
-        put(bytes, name.as_bytes());
-        put(bytes, value);
+        put_piece(bytes, name.as_bytes());
+        put_piece(bytes, value);
     }
 }
 
-/// What is still to be read.
-struct Rest<'a>(&'a [u8]);
-
-impl<'a> Rest<'a> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (head, tail) = self.0.split_first_chunk().ok_or(DecodeError { what: "cut short" })?;
-        self.0 = tail;
-        Ok(*head)
+fn fields(pieces: &mut Pieces<'_>) -> Result<Fields, DecodeError> {
+    let count = pieces.count()?;
+    let mut fields = Vec::new();
+    for _ in 0..count {
+        let name = str::from_utf8(pieces.piece()?).or(Err(DecodeError("field name")))?;
+        fields.push((name.into(), pieces.piece()?.to_vec()));
     }
-
-    fn len(&mut self) -> Result<usize, DecodeError> {
-        usize::try_from(u64::from_be_bytes(self.array()?)).or(Err(DecodeError { what: "length" }))
-    }
-
-    fn piece(&mut self) -> Result<&'a [u8], DecodeError> {
-        let len = self.len()?;
-        let (head, tail) = self.0.split_at_checked(len).ok_or(DecodeError { what: "cut short" })?;
-        self.0 = tail;
-        Ok(head)
-    }
-
-    fn fields(&mut self) -> Result<Fields, DecodeError> {
-        let count = self.len()?;
-        // No capacity is reserved from an untrusted count.
-        let mut fields = Vec::new();
-        for _ in 0..count {
-            let name = str::from_utf8(self.piece()?).or(Err(DecodeError { what: "field name" }))?;
-            fields.push((name.into(), self.piece()?.to_vec()));
-        }
-        Ok(fields)
-    }
+    Ok(fields)
 }
 
 #[cfg(test)]

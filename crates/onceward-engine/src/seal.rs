@@ -14,8 +14,9 @@ use onceward_core::{
 use zeroize::Zeroizing;
 
 use crate::{
-    codec::{self, DecodeError},
+    codec,
     entropy::{Entropy, EntropyError},
+    pieces::DecodeError,
 };
 
 const NONCE_BYTES: usize = 12;

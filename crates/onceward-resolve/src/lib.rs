@@ -38,6 +38,6 @@ pub use builtin::{Builtin, builtin, builtin_named};
 pub use fetch::{Fetch, FetchFuture, Fetched, NotFetched, Place};
 pub use judge::Sighting;
 pub use recipe::{Effects, Recipe, RecipeError};
-pub use request::{DecodeError, EffectRequest, EffectRequestInvalid};
+pub use request::{EffectRequest, EffectRequestInvalid};
 pub use resolvers::{Command, Finder, KEPT_BYTES_MAX, Needs, Passthrough, Probe, Resolvers};
 pub use template::LookError;

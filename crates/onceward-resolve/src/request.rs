@@ -10,7 +10,6 @@ use http::{
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 
-pub use codec::DecodeError;
 pub(crate) use fields::{decoded_utf8, is_readable};
 
 /// The request whose effect is in doubt.
