@@ -360,7 +360,7 @@ impl Drive {
     }
 
     pub(crate) fn seal_context(&self) -> SealContext<'_> {
-        SealContext { tenant: &self.call.tenant, actor: self.label.actor, id: self.id, key: None }
+        SealContext::of(self.id, &self.label)
     }
 
     /// Counts the call and writes its audit event.

@@ -112,7 +112,7 @@ impl Engine {
     /// # Errors
     /// When it does not open under this deployment's secret.
     pub fn open(&self, entry: &Entry, outcome: &Sealed) -> Result<Outcome, OpenError> {
-        self.0.sealer.open(&seal_context(entry.id, &entry.label), outcome)
+        self.0.sealer.open(&SealContext::of(entry.id, &entry.label), outcome)
     }
 
     /// Applies a verdict to an effect in doubt; the audit log has it with its evidence in the same step (D3, D4).
@@ -173,11 +173,11 @@ impl Engine {
         entry: &Entry,
         request: &Sealed,
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        self.0.sealer.open_request(&seal_context(entry.id, &entry.label), request)
+        self.0.sealer.open_request(&SealContext::of(entry.id, &entry.label), request)
     }
 
     fn seal(&self, id: LookupId, label: &Label, outcome: &Outcome) -> Result<Sealed, StoreError> {
-        let sealed = self.0.sealer.seal(&seal_context(id, label), outcome, &*self.0.entropy);
+        let sealed = self.0.sealer.seal(&SealContext::of(id, label), outcome, &*self.0.entropy);
         sealed.map_err(|error| StoreError::Unavailable {
             reason: "the outcome cannot be sealed",
             source: Some(Box::new(error)),
@@ -247,10 +247,6 @@ impl Engine {
             }
         }
     }
-}
-
-fn seal_context(id: LookupId, label: &Label) -> SealContext<'_> {
-    SealContext { tenant: &label.tenant, actor: label.actor, id, key: None }
 }
 
 fn read_reply(reply: &Reply) -> Resolved {

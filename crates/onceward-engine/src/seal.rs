@@ -5,7 +5,7 @@ use aes_gcm::{
     aead::{Aead, Payload},
 };
 use onceward_core::{
-    actor::{ActorTag, LookupId, Tenant},
+    actor::{ActorTag, Label, LookupId, Tenant},
     key::Key,
     outcome::Outcome,
     record::Sealed,
@@ -37,6 +37,14 @@ pub struct SealContext<'a> {
     pub id: LookupId,
     /// The client's key where policy wants it to be needed for opening, so that the deployment alone cannot read outcomes.
     pub key: Option<&'a Key>,
+}
+
+impl<'a> SealContext<'a> {
+    /// That of a record, as the deployment alone opens it.
+    #[must_use]
+    pub const fn of(id: LookupId, label: &'a Label) -> Self {
+        Self { tenant: &label.tenant, actor: label.actor, id, key: None }
+    }
 }
 
 /// Seals and opens outcomes under the deployment's secret: AES-256-GCM (NIST SP 800-38D), one derived key an outcome.
