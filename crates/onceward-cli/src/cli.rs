@@ -183,13 +183,6 @@ fn effects() -> Command {
             .value_name("ID")
             .help("Which one, where the key has several: its id from `effects show`")
     };
-    let because = || {
-        Arg::new("because")
-            .long("because")
-            .value_name("TEXT")
-            .required(true)
-            .help("The reason, for the audit log")
-    };
     Command::new("effects")
         .about("What was executed, and what is in doubt")
         .subcommand_required(true)
@@ -197,6 +190,7 @@ fn effects() -> Command {
             Command::new("list")
                 .about("List remembered effects, newest key first")
                 .arg(Arg::new("in-doubt").long("in-doubt").action(ArgAction::SetTrue).help("Only those whose outcome is unknown"))
+                .arg(Arg::new("actor").long("actor").value_name("TAG").help("Only of this actor, by its tag from `--json`"))
                 .arg(Arg::new("limit").long("limit").value_parser(value_parser!(usize)).default_value("100").help("How many at the most"))
                 .arg(json()),
             &takes,
@@ -235,6 +229,47 @@ fn effects() -> Command {
                 .arg(json()),
             &takes,
         ))
+        .subcommand(with_flags(export(), &takes))
+        .subcommand(with_flags(erase(), &takes))
+}
+
+fn export() -> Command {
+    Command::new("export")
+        .about("Write what is remembered as JSON Lines, or the audit log")
+        .after_help(
+            "The audit log comes as it was written, its seals included, oldest line first.\n\n\
+             Examples:\n  onceward effects export > effects.jsonl\n  onceward effects export --audit --key order-17",
+        )
+        .arg(Arg::new("audit").long("audit").action(ArgAction::SetTrue).help("The audit log instead of the effects"))
+        .arg(Arg::new("key").long("key").value_name("KEY").help("Only of this key, as it was sent or by its tag"))
+}
+
+fn erase() -> Command {
+    Command::new("erase")
+        .about("Erase the answers, requests and wordings kept of an actor's effects; what happened stays known")
+        .after_help(
+            "Nothing runs again by it: a retry is told that its effect happened and that the answer is not kept. The audit log stays.\n\n\
+             Examples:\n  onceward effects list --json\n  \
+             onceward effects erase --actor 5f2c9a01b7de4433 --because 'the customer asked for it' --yes",
+        )
+        .arg(
+            Arg::new("actor")
+                .long("actor")
+                .value_name("TAG")
+                .required(true)
+                .help("Whose, by the tag from `effects list --json`"),
+        )
+        .arg(because())
+        .arg(Arg::new("yes").long("yes").action(ArgAction::SetTrue).help("Do not ask"))
+        .arg(json())
+}
+
+fn because() -> Arg {
+    Arg::new("because")
+        .long("because")
+        .value_name("TEXT")
+        .required(true)
+        .help("The reason, for the audit log")
 }
 
 fn resolve() -> Command {

@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, LINK},
 };
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
@@ -58,6 +58,26 @@ pub struct EffectsQuery {
     pub after: Option<String>,
     /// Entries of a page, 1 to 1,000; the server decides where none are named.
     pub limit: Option<usize>,
+}
+
+/// Which lines of the audit log to read.
+#[derive(Clone, Debug)]
+pub enum AuditQuery {
+    /// All, from the oldest on.
+    All,
+    /// Those about a key.
+    Of(KeySelector),
+    /// Those behind an earlier page: its [`AuditPage::next`].
+    At(String),
+}
+
+/// One page of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditPage {
+    /// JSON Lines, as they were written; empty at the end.
+    pub lines: String,
+    /// Where the log goes on.
+    pub next: Option<String>,
 }
 
 /// Names a key.
@@ -160,6 +180,39 @@ impl ControlClient {
         self.tell(&format!("/v1/effects/{id}/cancel"), cancel).await
     }
 
+    /// Erases the content of an actor's effects, a bounded number a call (T4). It may be told again.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 503 where the store does not answer.
+    pub async fn erase(&self, actor: ActorTag, erase: &wire::Erase) -> Result<wire::Erased, ClientError> {
+        self.tell(&format!("/v1/actors/{actor}/erase"), erase).await
+    }
+
+    /// One page of the audit log, oldest lines first: the first one, or that to which `next` of another leads.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 503 where the store does not answer.
+    pub async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, ClientError> {
+        let mut headers = HeaderMap::new();
+        let target = match query {
+            AuditQuery::All => String::from("/v1/audit?limit=1000"),
+            AuditQuery::Of(KeySelector::Tag(tag)) => format!("/v1/audit?limit=1000&key={tag}"),
+            AuditQuery::Of(KeySelector::Key(key)) => {
+                headers.insert("idempotency-key", self.key_field(key)?);
+                String::from("/v1/audit?limit=1000")
+            }
+            AuditQuery::At(next) => next.clone(),
+        };
+        let response = self.answer(Method::GET, &target, headers, Bytes::new()).await?;
+        let link = response.headers().get(LINK).and_then(|link| link.to_str().ok());
+        // Of the one shape that the server writes; another path is not followed.
+        let next = link.and_then(|link| link.strip_prefix('<')?.split_once('>')).map(|(next, _)| next);
+        let next = next.filter(|next| next.starts_with("/v1/audit?")).map(str::to_owned);
+        let lines = String::from_utf8(response.into_body().into())
+            .map_err(|error| self.broken("not an answer of onceward", error))?;
+        Ok(AuditPage { lines, next })
+    }
+
     /// What the store says of itself.
     ///
     /// # Errors
@@ -191,6 +244,19 @@ impl ControlClient {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<T, ClientError> {
+        let response = self.answer(method, target, headers, body).await?;
+        serde_json::from_slice(response.body())
+            .map_err(|error| self.broken("not an answer of onceward", error))
+    }
+
+    /// The answer where it is none of a refusal.
+    async fn answer(
+        &self,
+        method: Method,
+        target: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Bytes>, ClientError> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() =
@@ -198,15 +264,13 @@ impl ControlClient {
         *request.headers_mut() = headers;
         self.address(request.headers_mut())?;
         let exchange = timeout(ANSWER_TIME_MAX, self.exchange(request));
-        let (status, body) =
-            exchange.await.map_err(|elapsed| self.broken("no answer in time", elapsed))??;
-        if status.is_success() {
-            return serde_json::from_slice(&body)
-                .map_err(|error| self.broken("not an answer of onceward", error));
+        let response = exchange.await.map_err(|elapsed| self.broken("no answer in time", elapsed))??;
+        if response.status().is_success() {
+            return Ok(response);
         }
-        let problem = serde_json::from_slice(&body)
+        let problem = serde_json::from_slice(response.body())
             .map_err(|error| self.broken("refused, and not in the words of onceward", error))?;
-        Err(ClientError::Refused { status, problem })
+        Err(ClientError::Refused { status: response.status(), problem })
     }
 
     /// The fields that a door asks for.
@@ -225,7 +289,7 @@ impl ControlClient {
         Ok(())
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
         match &self.place {
             Place::Unix(path) => {
                 check_socket_path(path).map_err(|error| self.broken("no such socket can exist", error))?;
@@ -243,7 +307,7 @@ impl ControlClient {
         &self,
         stream: S,
         request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, Bytes), ClientError>
+    ) -> Result<Response<Bytes>, ClientError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -254,14 +318,14 @@ impl ControlClient {
         let mut driver = JoinSet::new();
         driver.spawn(connection);
         let response = sender.send_request(request).await.map_err(|error| self.broken("no answer", error))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|source| ClientError::Broken {
             place: self.to_string(),
             what: "the answer broke off",
             source,
         })?;
-        Ok((status, body.to_bytes()))
+        Ok(Response::from_parts(head, body.to_bytes()))
     }
 
     /// A key as a structured-field String: the bare form cannot carry every key.

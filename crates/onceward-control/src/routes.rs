@@ -37,6 +37,7 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/v1/effects/{id}", get(effects::show))
         .route("/v1/effects/{id}/resolve", post(changes::resolve))
         .route("/v1/effects/{id}/cancel", post(changes::cancel))
+        .route("/v1/actors/{tag}/erase", post(changes::erase))
         .route("/v1/audit", get(audit::read))
         .route("/v1/store", get(probes::store))
         .route("/v1/store/barrier", post(changes::raise_barrier))

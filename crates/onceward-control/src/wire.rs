@@ -86,6 +86,8 @@ pub enum Outcome {
     },
     /// Nobody saw it; somebody vouched that the effect happened.
     Vouched,
+    /// It was seen, and erased at its owner's wish (T4).
+    Erased,
     /// It is stored and does not open under this deployment's secret.
     Unreadable,
 }
@@ -150,6 +152,32 @@ pub struct Resolve {
 pub struct Cancel {
     /// Why it is not wanted any more; goes into the audit log.
     pub reason: String,
+}
+
+/// The body of `POST /v1/actors/{tag}/erase`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Erase {
+    /// Why; goes into the audit log.
+    pub reason: String,
+    /// Where to go on: [`Erased::next`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// What one call erased (T4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {
+    /// The actor's tag.
+    pub actor: String,
+    /// Records of which no content is left.
+    pub erased: u64,
+    /// Effects that run: their answers will be kept, so that it takes another round once they are over.
+    pub running: u64,
+    /// Records that cannot be read (L8): what they hold stays, sealed.
+    pub unreadable: u64,
+    /// Where the next call goes on (`after`); none at the end.
+    pub next: Option<String>,
 }
 
 /// The answer to a verdict or a cancellation.

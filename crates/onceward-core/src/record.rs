@@ -3,6 +3,7 @@
 //! [`Record::on`] is the only place where the life of a key is decided. Stores call it inside their atomic section and write back
 //! what it returns; the engine acts on the [`Decision`]. Nobody else matches on a state to decide what may run.
 
+mod erasure;
 mod inquiry;
 mod state;
 
@@ -79,6 +80,8 @@ pub enum Event {
         /// How long the cancelled key is remembered.
         remember: Duration,
     },
+    /// Whoever it belongs to wants nothing kept of its content (T4).
+    Erased,
     /// The sweep passed by (T3).
     Swept,
 }
@@ -103,7 +106,7 @@ pub enum Decision {
     Execute(Attempt),
     /// Give the stored answer. `drift` says whether the retry's fingerprint differs (B2).
     Replay {
-        /// The answer; `None` where it was vouched for and never seen.
+        /// The answer; `None` where it was vouched for and never seen, or erased.
         outcome: Option<Sealed>,
         /// How long ago it was stored.
         age: Duration,
@@ -233,6 +236,7 @@ impl Record {
                 record.lapsed_at(now).inquired(judged, looker, pause, now)
             }
             Event::Cancelled { remember } => record.cancelled(remember, now),
+            Event::Erased => record.lapsed_at(now).erased(),
             Event::Swept => (record.lapsed_at(now), Decision::Unchanged),
         }
     }

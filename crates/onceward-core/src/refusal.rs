@@ -40,7 +40,7 @@ pub enum Refusal {
     },
     /// The effect may or may not have happened (D1).
     OutcomeUnknown(Doubt),
-    /// The effect happened; its answer was too large to keep (O7), or only vouched for (D3).
+    /// The effect happened; its answer was too large to keep (O7), only vouched for (D3), or erased (T4).
     OutcomeNotKept {
         /// The original status, where it was seen.
         status: Option<u16>,

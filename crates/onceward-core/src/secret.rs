@@ -11,14 +11,22 @@ use zeroize::Zeroizing;
 ///
 /// Keyed digests keep what is stored from being guessed by hashing likely requests (K6, F5). Losing the secret makes every
 /// record unfindable, so stores keep a check value of it and refuse to open under another.
+///
+/// Kept as the two states of HMAC-SHA-256 that its key leads to, so that no digest has to compute them again; wiped when dropped.
 #[derive(Clone)]
-pub struct Secret(Box<Zeroizing<[u8; 32]>>);
+pub struct Secret(Box<Hmac<Sha256>>);
 
 impl Secret {
     /// Takes the secret's bytes, which must come from a cryptographic random source.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Box::new(Zeroizing::new(bytes)))
+        let bytes = Zeroizing::new(bytes);
+        // RFC 2104 pads a short key with zeros to the block; doing it here leaves no length to fail on.
+        let mut block = Zeroizing::new([0_u8; 64]);
+        for (padded, byte) in block.iter_mut().zip(bytes.iter()) {
+            *padded = *byte;
+        }
+        Self(Box::new(Hmac::new(&(*block).into())))
     }
 
     /// Starts HMAC-SHA-256 (RFC 2104) under this secret for one purpose.
@@ -26,13 +34,7 @@ impl Secret {
     /// The purpose is the first field, so that a digest made for one use is worthless for another.
     #[must_use]
     pub fn digest(&self, purpose: &'static str) -> Digest {
-        // RFC 2104 pads a short key with zeros to the block; doing it here leaves no length to fail on.
-        let mut block = Zeroizing::new([0_u8; 64]);
-        for (padded, byte) in block.iter_mut().zip(self.0.iter()) {
-            *padded = *byte;
-        }
-        let mac = Hmac::<Sha256>::new(&(*block).into());
-        Digest { mac }.field(purpose.as_bytes())
+        Digest { mac: Hmac::clone(&self.0) }.field(purpose.as_bytes())
     }
 }
 

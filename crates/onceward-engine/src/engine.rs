@@ -16,6 +16,7 @@ use onceward_core::{
 use onceward_store::{AuditLog, Clock, Health, Store, StoreError, Tally};
 use tokio::{
     sync::{Notify, Semaphore, oneshot},
+    task::JoinHandle,
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -24,6 +25,7 @@ use crate::{
     audit::AuditQueue,
     call::{Call, Effected, Ran},
     callers::Callers,
+    chain::{SEAL_AGE_MIN, SEAL_PERIOD, Sealing},
     drive::{Drive, store_unavailable},
     entropy::Entropy,
     held::Held,
@@ -83,7 +85,7 @@ pub(crate) struct Inner {
     pub(crate) calls: TaskTracker,
     calls_free: Arc<Semaphore>,
     callers: Callers,
-    /// The sweeper, the audit writer, and the looks at what is in doubt.
+    /// The sweeper, the audit log's writer and sealer, and the looks at what is in doubt.
     pub(crate) housekeeping: TaskTracker,
     /// No new calls.
     pub(crate) closing: CancellationToken,
@@ -147,7 +149,8 @@ impl Engine {
             stop: CancellationToken::new(),
             ended: ended.clone(),
         }));
-        engine.0.housekeeping.spawn(writing);
+        let writing = engine.0.housekeeping.spawn(writing);
+        engine.0.housekeeping.spawn(engine.clone().seal_until_written(writing));
         engine.0.housekeeping.spawn(engine.clone().sweep_until_closed());
         Ok(engine)
     }
@@ -238,7 +241,7 @@ impl Engine {
         DrainReport { finished: under_way.saturating_sub(stopped), stopped }
     }
 
-    /// Ends the sweeper, and the audit writer once all that is queued is written. Comes after [`Engine::drain`].
+    /// Ends the sweeper, and the audit writer once all that is queued is written and sealed. Comes after [`Engine::drain`].
     pub async fn close(&self) {
         self.0.closing.cancel();
         self.0.ended.cancel();
@@ -259,6 +262,28 @@ impl Engine {
         }
     }
 
+    /// Seals the audit log now and then, and once more when all that was queued is written (A1); what ends before its first seal is due leaves
+    /// it to the next process, for finding the last seal takes many questions.
+    async fn seal_until_written(self, mut writing: JoinHandle<()>) {
+        let mut sealing = Sealing::new(Arc::clone(&self.0.audit_log), self.0.secret.clone());
+        loop {
+            let is_last = tokio::select! {
+                _ended = &mut writing => true,
+                () = tokio::time::sleep(SEAL_PERIOD) => false,
+            };
+            if is_last && !sealing.has_begun() {
+                return;
+            }
+            let age_min = if is_last { Duration::ZERO } else { SEAL_AGE_MIN };
+            if let Err(error) = sealing.round(self.now(), age_min).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "audit log not sealed");
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+
     pub(crate) fn reached(&self, stage: Stage) {
         if let Some(probe) = self.0.probe.get() {
             probe.reached(stage);
@@ -275,5 +300,5 @@ impl Engine {
     }
 }
 
-/// How long the audit writer may take at the end.
+/// How long the audit writer and sealer may take at the end.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);

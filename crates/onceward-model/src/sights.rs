@@ -137,7 +137,8 @@ fn cell(met: Met, event: usize, decision: usize) -> usize {
     (met as usize * EVENTS.len() + event) * DECISIONS.len() + decision
 }
 
-/// The event's place in [`EVENTS`]; who looks next (`Inquired`) has none, for it changes nothing about who may run.
+/// The event's place in [`EVENTS`]; who looks next (`Inquired`) and what is kept (`Erased`) have none,
+/// for they change nothing about who may run.
 pub(crate) const fn event_of(event: &Event) -> Option<usize> {
     Some(match event {
         Event::Arrived { .. } => 0,
@@ -149,7 +150,7 @@ pub(crate) const fn event_of(event: &Event) -> Option<usize> {
         Event::Resolved { .. } => 6,
         Event::Cancelled { .. } => 7,
         Event::Swept => 8,
-        Event::Inquired { .. } => return None,
+        Event::Inquired { .. } | Event::Erased => return None,
     })
 }
 

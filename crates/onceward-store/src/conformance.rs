@@ -171,6 +171,7 @@ macro_rules! conformance_suite {
             a_request_is_kept_until_its_effect_is_known
             one_looks_at_a_time
             nobody_looks_where_nothing_is_in_doubt
+            erasing_leaves_nothing_but_the_fact
             each_claim_that_is_lost_is_counted_once
             an_answer_expires_and_its_key_is_forgotten_later
             a_sweep_spares_what_is_unsettled

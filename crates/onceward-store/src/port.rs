@@ -46,7 +46,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Reads one record as it stands, with its outcome or its request. Changes nothing.
     fn get(&self, id: LookupId) -> StoreFuture<'_, Option<Stored>>;
 
-    /// Applies a resolver's verdict (D3) or the owner's cancellation (D5), or grants a look (D2), and writes `audit` in the same atomic step,
+    /// Applies a resolver's verdict (D3), the owner's cancellation (D5) or an erasure (T4), or grants a look (D2), and writes `audit` in the same atomic step,
     /// so that no verdict exists without its evidence (D4). Answers `Settled`, `Unchanged`, `Replay`, `Wait` or `Refuse`.
     fn resolve(&self, resolution: Resolution) -> StoreFuture<'_, Reply>;
 
@@ -186,6 +186,9 @@ pub enum ResolutionChange {
         /// How long the cancelled key is remembered.
         remember: Duration,
     },
+    /// Nothing of its content may be kept (T4): the answer, the kept request and what listings say of it go, what happened stays known.
+    /// Answers `Settled`, or `Refuse` where it still runs: then its answer is yet to come.
+    Erase,
 }
 
 /// What the store answers to a claim, a renewal, a settlement or a resolution.

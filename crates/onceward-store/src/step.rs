@@ -80,6 +80,7 @@ impl ResolutionChange {
             Self::Verdict { verdict, judged } => Event::Resolved { verdict, judged },
             Self::Inquire { judged, looker, pause } => Event::Inquired { judged, looker, pause },
             Self::Cancel { remember } => Event::Cancelled { remember },
+            Self::Erase => Event::Erased,
         }
     }
 }
@@ -198,12 +199,14 @@ impl Step {
             Some((record, label)) => (record, Some(label)),
             None => (Record::absent(), None),
         };
+        let erases = event == Event::Erased;
         let (record, decision) = before.clone().on(event, now);
         let executes = matches!(decision, Decision::Execute(_));
         let reply = Reply::decided(decision, &record, now);
         let kind_before = kept.is_some().then(|| Kind::of(&before.state));
         let kind_after = (!record.is_blank()).then(|| Kind::of(&record.state));
-        if record == before {
+        let is_worded = kept.as_ref().is_some_and(|kept| !kept.effect.is_empty());
+        if record == before && !(erases && is_worded) {
             return Self { reply, change: Change::Keep, before: kind_before, after: kind_after, lost: None };
         }
         let lost = Held::of(&before).and_then(|held| held.lost(&record, now));
@@ -213,6 +216,9 @@ impl Step {
                 // The tags belong to the id; what a new attempt is about may be worded anew.
                 if let (true, Some(label)) = (executes, label) {
                     kept.effect.clone_from(&label.effect);
+                }
+                if erases {
+                    kept.effect.clear();
                 }
                 Change::Put(record, kept)
             }

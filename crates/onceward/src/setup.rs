@@ -206,7 +206,11 @@ impl Setup {
         }
     }
 
-    fn secret(&self) -> Result<Secret, SetupError> {
+    /// The deployment's secret; made where its file does not exist yet.
+    ///
+    /// # Errors
+    /// Where its file cannot be used, or several processes would not share it.
+    pub fn secret(&self) -> Result<Secret, SetupError> {
         match (&self.secret_file, &self.store) {
             (Some(path), _) => Ok(secret_file::load_or_create(path)?),
             (None, StoreUrl::Sqlite(path)) => {

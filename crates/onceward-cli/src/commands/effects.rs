@@ -1,4 +1,7 @@
-//! `onceward effects list | show | resolve | cancel`.
+//! `onceward effects list | show | resolve | cancel | export | erase`.
+
+mod actor;
+mod export;
 
 use std::process::ExitCode;
 
@@ -28,6 +31,11 @@ const PAGE_MAX: usize = 1_000;
 const EFFECTS_OF_A_KEY_MAX: usize = 1_000;
 
 pub(crate) fn run(command: &str, settings: &Settings, matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    // Asked here, before any server is.
+    if command == "erase" && !actor::is_meant(matches)? {
+        print("nothing was changed\n")?;
+        return Ok(ExitCode::FAILURE);
+    }
     meeting::ask(settings, async |client| act(command, client, matches).await)
 }
 
@@ -36,6 +44,8 @@ async fn act(command: &str, client: &ControlClient, matches: &ArgMatches) -> Act
         "list" => list(client, matches).await,
         "show" => show(client, matches).await,
         "resolve" => resolve(client, matches).await,
+        "export" => export::run(client, matches).await,
+        "erase" => actor::erase(client, matches).await,
         _ => cancel(client, matches).await,
     }
 }
@@ -43,11 +53,16 @@ async fn act(command: &str, client: &ControlClient, matches: &ArgMatches) -> Act
 async fn list(client: &ControlClient, matches: &ArgMatches) -> Acted {
     let limit = matches.get_one::<usize>("limit").copied().unwrap_or_default();
     let in_doubt_only = matches.get_flag("in-doubt");
+    let actor = match actor::named(matches) {
+        Ok(actor) => actor,
+        Err(error) => return Ok(Err(error)),
+    };
     let mut page = EffectPage { effects: Vec::new(), corrupt: 0, next: None };
     loop {
         let wanted = limit.saturating_sub(page.effects.len()).clamp(1, PAGE_MAX);
         let after = page.next.take();
-        let query = EffectsQuery { in_doubt_only, after, limit: Some(wanted), ..EffectsQuery::default() };
+        let query =
+            EffectsQuery { in_doubt_only, actor, after, limit: Some(wanted), ..EffectsQuery::default() };
         let more = client.effects(&query).await?;
         page.effects.extend(more.effects);
         page.corrupt += more.corrupt;
@@ -130,10 +145,11 @@ async fn of_key(
     matches: &ArgMatches,
 ) -> Result<anyhow::Result<Vec<Effect>>, ClientError> {
     let Some(text) = matches.get_one::<String>("key") else { return Ok(Ok(Vec::new())) };
-    let by_tag = KeyTag::parse(text).map(KeySelector::Tag);
-    // Sixteen hexadecimal digits may also be a key.
-    let by_key = Key::new(text).map(KeySelector::Key);
-    for selector in by_tag.into_iter().chain(by_key.clone().ok()) {
+    let selectors = match selectors(text) {
+        Ok(selectors) => selectors,
+        Err(error) => return Ok(Err(error)),
+    };
+    for selector in selectors {
         let query = EffectsQuery {
             key: Some(selector),
             limit: Some(EFFECTS_OF_A_KEY_MAX),
@@ -144,10 +160,16 @@ async fn of_key(
             return Ok(Ok(page.effects));
         }
     }
-    Ok(Err(match by_key {
-        Ok(_) => anyhow!("no effect of this key is remembered"),
-        Err(invalid) => anyhow!(invalid),
-    }))
+    Ok(Err(anyhow!("no effect of this key is remembered")))
+}
+
+/// What a key on the command line may mean, likeliest first: a tag, or the key itself, which may look like one.
+fn selectors(text: &str) -> anyhow::Result<Vec<KeySelector>> {
+    let by_tag = KeyTag::parse(text).map(KeySelector::Tag);
+    match Key::new(text).map(KeySelector::Key) {
+        Ok(by_key) => Ok(by_tag.into_iter().chain([by_key]).collect()),
+        Err(invalid) => by_tag.map(|tag| vec![tag]).ok_or_else(|| anyhow!(invalid)),
+    }
 }
 
 /// The one effect that is meant: by its id, else the only one of the key, else the only one in `state`.
@@ -221,6 +243,7 @@ fn paragraph(detail: &EffectDetail) -> String {
             text.push_str(&format!("  answer  {status}, {content}\n"));
         }
         Some(Outcome::Vouched) => text.push_str("  answer  never seen; somebody vouched that it happened\n"),
+        Some(Outcome::Erased) => text.push_str("  answer  erased\n"),
         Some(Outcome::Unreadable) => {
             text.push_str("  answer  does not open under this deployment's secret\n")
         }

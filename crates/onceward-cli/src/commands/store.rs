@@ -1,22 +1,21 @@
 //! `onceward store migrate | verify | stats | barrier`: what holds the records, looked at also while servers write to it.
 
-use std::{
-    io::{self, BufRead, IsTerminal},
-    process::ExitCode,
-};
+mod verify;
 
-use anyhow::bail;
+use std::process::ExitCode;
+
 use clap::ArgMatches;
 use onceward::StoreUrl;
 use onceward_control::{
     client::ControlClient,
     wire::{Barrier, RaiseBarrier},
 };
-use onceward_store::{EntryFilter, Store};
 use serde_json::json;
 
+pub(crate) use self::verify::verify;
 use crate::{
     commands::{
+        self,
         meeting::{self, Acted, written},
         print, print_json, runtime,
     },
@@ -24,9 +23,6 @@ use crate::{
     settings::{Settings, StoreSettings},
     wiring,
 };
-
-/// Records of a database that are asked for at once.
-const PAGE_RECORDS: usize = 1_000;
 
 pub(crate) fn migrate(settings: &Settings, matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let settings = settings.store().map_err(Failure::usage)?;
@@ -47,52 +43,6 @@ pub(crate) fn migrate(settings: &Settings, matches: &ArgMatches) -> Result<ExitC
         print(&format!("done: {applied} migrations\n"))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// What a look through all records found.
-struct Findings {
-    records: u64,
-    findings: Vec<String>,
-}
-
-pub(crate) fn verify(settings: &Settings, json: bool) -> Result<ExitCode, Failure> {
-    let settings = settings.store().map_err(Failure::usage)?;
-    let Findings { records, findings } =
-        runtime().map_err(Failure::failed)?.block_on(look_through(&settings))?;
-    let is_sound = findings.is_empty();
-    if json {
-        print_json(&json!({"ok": is_sound, "records": records, "findings": findings}))?;
-    } else if is_sound {
-        print(&format!("sound: {records} records\n"))?;
-    } else {
-        print(&format!("not sound:\n  {}\n", findings.join("\n  ")))?;
-    }
-    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn look_through(settings: &StoreSettings) -> Result<Findings, Failure> {
-    if let StoreUrl::Database(_) = settings.url {
-        let store = wiring::open(settings).await?.store;
-        return look_through_pages(&*store).await;
-    }
-    let report = wiring::open_read_only(settings)?.verify().await.map_err(Failure::store)?;
-    Ok(Findings { records: report.records, findings: report.findings })
-}
-
-/// A database looks after its own pages; what can be read back as a record is for us to say.
-async fn look_through_pages(store: &dyn Store) -> Result<Findings, Failure> {
-    let (mut records, mut corrupt, mut after) = (0, 0, None);
-    loop {
-        let page = store.scan(EntryFilter::default(), after, PAGE_RECORDS).await.map_err(Failure::store)?;
-        records += (page.entries.len() + page.corrupt) as u64;
-        corrupt += page.corrupt;
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    let finding = format!("{corrupt} records cannot be read back; their keys are refused");
-    Ok(Findings { records, findings: if corrupt == 0 { Vec::new() } else { vec![finding] } })
 }
 
 /// What a store holds.
@@ -139,7 +89,7 @@ pub(crate) fn barrier(settings: &Settings, matches: &ArgMatches) -> Result<ExitC
         matches.get_flag("raise").then(|| RaiseBarrier { at: matches.get_one::<String>("at").cloned() });
     if let Some(raise) = &raise
         && !matches.get_flag("yes")
-        && !confirmed(raise).map_err(Failure::usage)?
+        && !confirmed(raise)?
     {
         print("nothing was changed\n")?;
         return Ok(ExitCode::FAILURE);
@@ -161,15 +111,9 @@ async fn barrier_of(client: &ControlClient, raise: Option<&RaiseBarrier>, json: 
     })))
 }
 
-fn confirmed(raise: &RaiseBarrier) -> anyhow::Result<bool> {
-    if !io::stdin().is_terminal() {
-        bail!("a raised barrier refuses keys for good; run it on a terminal, or with --yes");
-    }
+fn confirmed(raise: &RaiseBarrier) -> Result<bool, Failure> {
     let at = raise.at.as_deref().unwrap_or("now");
-    eprint!(
-        "Keys that were issued before {at} and are unknown will be refused, and that is never taken back. Raise it? [y/N] "
-    );
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    commands::confirmed(&format!(
+        "Keys that were issued before {at} and are unknown will be refused, and that is never taken back. Raise it?"
+    ))
 }

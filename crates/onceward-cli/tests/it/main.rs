@@ -12,6 +12,7 @@ mod full_disk;
 mod gateway;
 mod gateway_certificate;
 mod gateway_supervised;
+mod keeping;
 mod kit;
 mod resolving;
 mod routes;

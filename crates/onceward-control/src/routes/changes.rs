@@ -1,4 +1,4 @@
-//! Verdicts and cancellations, the only two ways in which the control API changes a record (D3-D5), and the history barrier (T5).
+//! Verdicts, cancellations and erasures, the only ways in which the control API changes a record (D3-D5, T4), and the history barrier (T5).
 
 use axum::{Extension, Json, extract::State};
 use onceward_core::{
@@ -7,9 +7,10 @@ use onceward_core::{
     record::{self, Denial, Epoch},
     refusal::Refusal,
 };
-use onceward_engine::{Finding, Resolved};
+use onceward_engine::{Erased, Finding, Resolved};
+use onceward_store::PageCursor;
 
-use super::intake::{EffectId, Told, checked_reason, checked_time};
+use super::intake::{ActorInPath, EffectId, Told, checked_cursor, checked_reason, checked_time};
 use crate::{control::Control, gate::Entrance, present, refused::Refused, wire};
 
 pub(super) async fn resolve(
@@ -55,6 +56,21 @@ pub(super) async fn cancel(
     };
     tracing::info!(key = %label.key, actor = %label.actor, ?result, by = %entrance, "cancelled");
     Ok(Json(wire::Change { id: present::id(id), result }))
+}
+
+pub(super) async fn erase(
+    State(control): State<Control>,
+    Extension(entrance): Extension<Entrance>,
+    ActorInPath(actor): ActorInPath,
+    Told(told): Told<wire::Erase>,
+) -> Result<Json<wire::Erased>, Refused> {
+    let evidence = evidence(&entrance, &told.reason)?;
+    let after = told.after.as_deref().map(checked_cursor).transpose()?;
+    let erased = control.engine().erase(actor, after, &evidence).await?;
+    let Erased { erased, running, unreadable, next } = erased;
+    tracing::info!(%actor, erased, running, unreadable, by = %entrance, "erased");
+    let next = next.map(|PageCursor(place)| place.to_string());
+    Ok(Json(wire::Erased { actor: actor.to_string(), erased, running, unreadable, next }))
 }
 
 pub(super) async fn raise_barrier(

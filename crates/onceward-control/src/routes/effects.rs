@@ -3,13 +3,13 @@
 use axum::{Json, extract::State};
 use http::HeaderMap;
 use onceward_core::{
-    actor::{ActorTag, Label},
-    record::{Record, State as RecordState},
+    actor::Label,
+    record::{Record, Settlement, State as RecordState},
 };
 use onceward_store::{AuditCursor, Entry, EntryFilter, PageCursor};
 use serde::Deserialize;
 
-use super::intake::{Asked, EffectId, asked_key, page_len};
+use super::intake::{Asked, EffectId, asked_key, checked_actor, page_len};
 use crate::{control::Control, limits::EFFECT_AUDIT_LINES_MAX, present, refused::Refused, wire};
 
 /// The query of `GET /v1/effects`.
@@ -41,12 +41,7 @@ pub(super) async fn list(
     headers: HeaderMap,
     Asked(query): Asked<ListQuery>,
 ) -> Result<Json<wire::EffectPage>, Refused> {
-    let actor = match query.actor.as_deref() {
-        None => None,
-        Some(text) => Some(ActorTag::parse(text).ok_or_else(|| {
-            Refused::Invalid(String::from("actor is the tag of an actor, 16 hexadecimal digits"))
-        })?),
-    };
+    let actor = query.actor.as_deref().map(checked_actor).transpose()?;
     let filter = EntryFilter {
         in_doubt_only: matches!(query.state, Some(ListedState::InDoubt)),
         key: asked_key(control.engine(), &headers, query.key.as_deref())?,
@@ -74,8 +69,13 @@ pub(super) async fn show(
 }
 
 fn outcome_of(control: &Control, entry: &Entry) -> Option<wire::Outcome> {
-    let Record { state: RecordState::Done { outcome, .. }, .. } = &entry.record else { return None };
-    let Some(sealed) = outcome else { return Some(wire::Outcome::Vouched) };
+    let Record { state: RecordState::Done { outcome, how, .. }, .. } = &entry.record else { return None };
+    let Some(sealed) = outcome else {
+        return Some(match how {
+            Settlement::Answered | Settlement::AnsweredLate => wire::Outcome::Erased,
+            Settlement::Vouched | Settlement::Diverged => wire::Outcome::Vouched,
+        });
+    };
     Some(match control.engine().open(entry, sealed) {
         Ok(outcome) => present::outcome(&outcome),
         Err(error) => {

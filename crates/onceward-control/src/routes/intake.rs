@@ -6,12 +6,13 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, request::Parts};
 use onceward_core::{
-    actor::{KeyTag, LookupId},
+    actor::{ActorTag, KeyTag, LookupId},
     key::{Carriers, Key},
     refusal::Refusal,
     time::Timestamp,
 };
 use onceward_engine::Engine;
+use onceward_store::PageCursor;
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -30,6 +31,33 @@ impl<S: Send + Sync> FromRequestParts<S> for EffectId {
         let Path(text) = Path::<String>::from_request_parts(parts, state).await.or(Err(invalid()))?;
         parse_id(&text).map(Self).ok_or_else(invalid)
     }
+}
+
+/// The tag of an actor in the path: 16 hexadecimal digits.
+pub(super) struct ActorInPath(pub(super) ActorTag);
+
+impl<S: Send + Sync> FromRequestParts<S> for ActorInPath {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await.or(Err(not_an_actor()))?;
+        checked_actor(&text).map(Self)
+    }
+}
+
+/// The tag of an actor.
+pub(super) fn checked_actor(text: &str) -> Result<ActorTag, Refused> {
+    ActorTag::parse(text).ok_or_else(not_an_actor)
+}
+
+fn not_an_actor() -> Refused {
+    Refused::Invalid(String::from("actor is the tag of an actor, 16 hexadecimal digits"))
+}
+
+/// Where a listing goes on.
+pub(super) fn checked_cursor(text: &str) -> Result<PageCursor, Refused> {
+    let place = text.parse().ok().map(PageCursor);
+    place.ok_or_else(|| Refused::Invalid(String::from("`after` is what an earlier answer says under `next`")))
 }
 
 pub(crate) fn parse_id(text: &str) -> Option<LookupId> {

@@ -133,7 +133,7 @@ pub enum State {
     Done {
         /// Who ran it.
         attempt: Attempt,
-        /// The answer; `None` where a person only vouched that the effect happened.
+        /// The answer; `None` where a person only vouched that the effect happened, or where it was erased (T4).
         outcome: Option<Sealed>,
         /// How it became known.
         how: Settlement,

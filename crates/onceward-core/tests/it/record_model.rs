@@ -31,6 +31,7 @@ enum Act {
     Absent { who: usize },
     Unknown { who: usize },
     Cancel,
+    Erase,
     Sweep,
 }
 
@@ -48,6 +49,7 @@ fn acts() -> impl Strategy<Value = Act> {
         3 => who.clone().prop_map(|who| Act::Absent { who }),
         1 => who.prop_map(|who| Act::Unknown { who }),
         1 => Just(Act::Cancel),
+        1 => Just(Act::Erase),
         2 => Just(Act::Sweep),
     ]
 }
@@ -224,6 +226,17 @@ impl Oracle {
         Told::Done
     }
 
+    fn erase(&mut self) -> Told {
+        match &mut self.life {
+            Life::Runs { .. } => Told::No("in progress"),
+            Life::Over { answer, .. } => {
+                *answer = None;
+                Told::Done
+            }
+            Life::Free { .. } | Life::Doubt { .. } | Life::Gone { .. } => Told::Done,
+        }
+    }
+
     fn step(&mut self, act: &Act, by: Attempt, now: u64) -> Told {
         self.age(now);
         match act {
@@ -236,6 +249,7 @@ impl Oracle {
                 self.learn(act, by, now)
             }
             Act::Cancel => self.cancel(now),
+            Act::Erase => self.erase(),
             Act::Sweep => Told::Nothing,
         }
     }
@@ -268,6 +282,7 @@ fn event_of(act: &Act, by: Attempt, terms: Terms) -> Event {
         Act::Absent { .. } => Event::Resolved { verdict: Verdict::Absent, judged: by.epoch },
         Act::Unknown { .. } => Event::Resolved { verdict: Verdict::Unknown, judged: by.epoch },
         Act::Cancel => Event::Cancelled { remember: Duration::from_millis(REMEMBER_MS) },
+        Act::Erase => Event::Erased,
         Act::Sweep => Event::Swept,
     }
 }
@@ -335,7 +350,7 @@ impl World {
             | Act::Multiple { who }
             | Act::Absent { who }
             | Act::Unknown { who } => self.granted.iter().rev().nth(*who).copied().unwrap_or(stranger),
-            Act::HolderGone | Act::Cancel | Act::Sweep => stranger,
+            Act::HolderGone | Act::Cancel | Act::Erase | Act::Sweep => stranger,
         }
     }
 
@@ -392,7 +407,8 @@ impl World {
             State::Done { attempt, outcome, how: how_now, .. },
         ) = (&before.state, &after.state)
         {
-            assert_eq!((attempt, outcome, how_now), (first, stored, how), "an outcome changed");
+            let kept = if matches!(act, Act::Erase) { &None } else { stored };
+            assert_eq!((attempt, outcome, how_now), (first, kept, how), "an outcome changed");
         }
         let told_only =
             matches!(decision, Decision::Stale(_) | Decision::Wait { .. } | Decision::Replay { .. })

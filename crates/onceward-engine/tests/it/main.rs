@@ -4,6 +4,7 @@
 
 mod counting;
 mod deadline;
+mod erasing;
 mod kit;
 mod processes;
 mod resolving;

@@ -190,6 +190,7 @@ fn speaker(event: &Event) -> Option<Attempt> {
         | Event::HolderGone
         | Event::Resolved { .. }
         | Event::Cancelled { .. }
+        | Event::Erased
         | Event::Swept => None,
     }
 }

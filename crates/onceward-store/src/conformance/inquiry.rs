@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use onceward_core::record::{
-    Attempt, AttemptId, Decision, Denial, DoubtReason, Drift, Inquiry, Sealed, Verdict,
+    Attempt, AttemptId, Decision, Denial, DoubtReason, Drift, Inquiry, Record, Sealed, State, Verdict,
 };
 
 use super::{
     Subject,
     kit::{self, LEASE, answer, claim, decision, id, record, resolution},
 };
-use crate::port::{Claim, Clock, EntryFilter, Resolution, ResolutionChange, Settle, Store};
+use crate::port::{Claim, Clock, EntryFilter, Resolution, ResolutionChange, Settle, Store, Stored};
 
 const PAUSE: Duration = Duration::from_secs(4);
 
@@ -117,4 +117,46 @@ pub async fn nobody_looks_where_nothing_is_in_doubt<S: Subject>(subject: S) {
     assert_eq!(inquired(&*store, 3, unkept, 1).await, Decision::Unchanged);
     let lines = subject.audit().read(crate::port::AuditCursor(0), None, 10).await;
     assert_eq!(lines.expect("the log answers"), []);
+}
+
+/// What happened stays known, and with it that nothing runs again; what it was is gone.
+// covers: T4
+pub async fn erasing_leaves_nothing_but_the_fact<S: Subject>(subject: S) {
+    let store = subject.store();
+    let erased = async |key| decision(store.resolve(resolution(key, ResolutionChange::Erase)).await);
+    let kept = async |key| match store.get(id(key)).await.expect("the store answers") {
+        Some(Stored::Record(record, label)) => (*record, label.effect),
+        other => panic!("no record: {other:?}"),
+    };
+    // An effect that is over.
+    let holder = granted(&*store, 1, 1).await;
+    assert_eq!(decision(store.settle(id(1), holder, Settle::Complete(answer())).await), Decision::Settled);
+    let (before, worded) = kept(1).await;
+    assert_ne!(worded, "");
+    let State::Done { attempt, outcome: Some(_), how, expires_at } = before.state else {
+        panic!("it is done: {before:?}")
+    };
+    assert_eq!(erased(1).await, Decision::Settled);
+    let gone = State::Done { attempt, outcome: None, how, expires_at };
+    assert_eq!(kept(1).await, (Record { state: gone, ..before }, String::new()));
+    let again = decision(store.claim(claim(1, 2)).await);
+    assert!(matches!(again, Decision::Replay { outcome: None, .. }), "{again:?}");
+    // One in doubt stays so; what resolvers would have looked with is gone.
+    let holder = granted(&*store, 2, 1).await;
+    let doubt = Settle::Doubt(DoubtReason::NoAnswer);
+    assert_eq!(decision(store.settle(id(2), holder, doubt).await), Decision::Settled);
+    let (before, _) = kept(2).await;
+    assert!(before.inquiry.is_some());
+    assert_eq!(erased(2).await, Decision::Settled);
+    assert_eq!(kept(2).await, (Record { inquiry: None, ..before }, String::new()));
+    // One that runs goes on.
+    let holder = granted(&*store, 3, 1).await;
+    let (before, _) = kept(3).await;
+    assert_eq!(erased(3).await, Decision::Refuse(Denial::InProgress));
+    assert_eq!(kept(3).await, (Record { inquiry: None, ..before }, String::new()));
+    assert_eq!(decision(store.settle(id(3), holder, Settle::Complete(answer())).await), Decision::Settled);
+    // Asked again it says the same (L11), and of a key that nobody knows nothing is made.
+    assert_eq!(erased(1).await, Decision::Settled);
+    assert_eq!(erased(9).await, Decision::Settled);
+    assert_eq!(record(&*store, 9).await, None);
 }

@@ -98,7 +98,7 @@ impl Shard {
     }
 
     /// Runs one event on a known record and writes back what comes out; says what was lost by it. Where the event starts another attempt,
-    /// listings show that one's `effect` from there on.
+    /// listings show that one's `effect` from there on; an erased one shows none.
     pub(super) fn advance(
         &mut self,
         place: Place,
@@ -110,10 +110,14 @@ impl Shard {
         let (kind, bytes) = (Kind::of(slot.state()), slot.bytes());
         let record = slot.take();
         let (held, due_at) = (Held::of(&record), record.due_at());
+        let erases = event == Event::Erased;
         let (record, decision) = record.on(event, now);
         let lost = held.and_then(|held| held.lost(&record, now));
         if let (Decision::Execute(_), Some(effect)) = (&decision, effect) {
             slot.relabel(effect);
+        }
+        if erases {
+            slot.relabel("");
         }
         let reply = Reply::decided(decision, &record, now);
         self.bytes -= bytes;

@@ -117,6 +117,7 @@ pub(super) enum EventText {
     Resolved { verdict: VerdictText, judged: String },
     Inquired { judged: String, looker: String, pause_ms: u64 },
     Cancelled { remember_ms: u64 },
+    Erased,
     Swept,
 }
 
@@ -280,6 +281,7 @@ impl Table {
             EventText::Cancelled { remember_ms } => {
                 Event::Cancelled { remember: Duration::from_millis(*remember_ms) }
             }
+            EventText::Erased => Event::Erased,
             EventText::Swept => Event::Swept,
         }
     }
