@@ -1,15 +1,17 @@
 //! What an origin says of itself: the advertised fields, `/.well-known/idempotency` and the pages under it (C1, C3, C5).
 
+use std::time::Duration;
+
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use onceward_core::{
-    actor::{Actor, LookupId, Scope, Tenant},
+    actor::{Actor, Label, LookupId, Scope, Tenant},
     key::Key,
     outcome::Policy,
     problem,
     record::{DoubtReason, Record, State, TombstoneKind},
     refusal::{Effect, PROBLEM_SLUGS, Refusal},
 };
-use onceward_engine::{Engine, Stored, state_name};
+use onceward_engine::{Engine, Resolved, Stored, state_name};
 use serde::Serialize;
 
 use crate::{
@@ -41,20 +43,63 @@ pub enum Page {
     /// The page of a problem type, in Markdown.
     Problem(&'static str),
     /// The state of the effect that a key of an actor names.
-    Effect {
-        /// The customer of a shared instance.
-        tenant: Tenant,
-        /// Whose key it is.
-        actor: Actor,
-        /// The key.
-        key: Key,
-        /// The namespace that the key is unique in.
-        scope: Scope,
+    Effect(KeyedEffect),
+    /// The cancellation of that effect (D5), and its state then.
+    Cancel {
+        /// Which.
+        effect: KeyedEffect,
+        /// How long the key of one that never ran is remembered.
+        remember: Duration,
     },
     /// The state of the effect under a lookup id, which nobody guesses and only its own actor was told.
     EffectById(LookupId),
     /// There is no such page.
     Nothing,
+}
+
+/// An effect by its key.
+#[derive(Clone, Debug)]
+pub struct KeyedEffect {
+    /// The customer of a shared instance.
+    pub tenant: Tenant,
+    /// Whose key it is.
+    pub actor: Actor,
+    /// The key.
+    pub key: Key,
+    /// The namespace that the key is unique in.
+    pub scope: Scope,
+}
+
+impl KeyedEffect {
+    fn id(&self, engine: &Engine) -> LookupId {
+        LookupId::of(engine.secret(), &self.tenant, &self.actor, &self.scope, &self.key)
+    }
+
+    /// Cancels it, and says whether that holds: not where it happened before.
+    async fn cancel(&self, engine: &Engine, remember: Duration) -> Result<bool, Refusal> {
+        let id = self.id(engine);
+        let is_new = engine.get(id).await.map_err(unread)?.is_none();
+        let label = Label {
+            tenant: self.tenant.clone(),
+            actor: self.actor.tag(engine.secret(), &self.tenant),
+            key: engine.key_tag(&self.key),
+            effect: match &self.scope {
+                Scope::Operation { method, path, .. } => format!("{method} {path}"),
+                Scope::Actor | Scope::Route(_) => String::from("cancelled before it came"),
+            },
+        };
+        let cancelled = engine.cancel(id, &label, remember, "its key's owner").await.map_err(unread)?;
+        // The key is cancelled either way; only what to say of the past is another matter (T5).
+        if is_new && is_history_lost(engine, &self.key).await? {
+            return Err(Refusal::HistoryLost);
+        }
+        match cancelled {
+            Resolved::Applied => Ok(true),
+            Resolved::AlreadyDone => Ok(false),
+            Resolved::Denied(denial) => Err(Refusal::of_denial(denial, PROGRESS_RETRY_AFTER)),
+            Resolved::Corrupt => Err(Refusal::RecordCorrupt),
+        }
+    }
 }
 
 /// The page of a path under [`WELL_KNOWN_PATH`]; `None` for a path that is none of ours.
@@ -76,7 +121,8 @@ fn lookup_id(digits: &str) -> Option<LookupId> {
 }
 
 impl Page {
-    /// The page as a response. A state is read from the store; one that cannot be read now is refused as the store's.
+    /// The page as a response. A state is read from the store; one that cannot be read now is refused as the store's, and a cancellation that
+    /// does not hold as the record says.
     pub(crate) async fn render<C>(
         self,
         engine: &Engine,
@@ -87,9 +133,14 @@ impl Page {
             Self::Contract(text) => (StatusCode::OK, json, text),
             Self::Problem(page) => (StatusCode::OK, "text/markdown; charset=utf-8", page.to_owned()),
             Self::Nothing => (StatusCode::NOT_FOUND, "text/plain", "there is no such page\n".to_owned()),
-            Self::Effect { tenant, actor, key, scope } => {
-                let id = LookupId::of(engine.secret(), &tenant, &actor, &scope, &key);
-                (StatusCode::OK, json, state(engine, id, Some(&key)).await?)
+            Self::Effect(effect) => {
+                (StatusCode::OK, json, state(engine, effect.id(engine), Some(&effect.key)).await?)
+            }
+            Self::Cancel { effect, remember } => {
+                let is_cancelled = effect.cancel(engine, remember).await?;
+                // Who looks at nothing but the status must not take what happened for cancelled.
+                let status = if is_cancelled { StatusCode::OK } else { StatusCode::CONFLICT };
+                (status, json, state(engine, effect.id(engine), Some(&effect.key)).await?)
             }
             Self::EffectById(id) => (StatusCode::OK, json, state(engine, id, None).await?),
         };
@@ -155,8 +206,11 @@ fn unread(error: impl std::error::Error + 'static) -> Refusal {
     Refusal::StoreUnavailable { retry_after: STORE_RETRY_AFTER, effect: Effect::Unknown }
 }
 
+/// When a caller whose effect runs, and cannot be cancelled while it does, may try again.
+const PROGRESS_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// When a caller that asked for a state which the store did not tell may ask again.
-const STORE_RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
+const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl EffectState {
     const fn absent(effect: &'static str) -> Self {

@@ -24,7 +24,7 @@ mod service;
 mod testimony;
 
 pub use body::{BodyError, RequestBody, ResponseBody};
-pub use contract::Page;
+pub use contract::{KeyedEffect, Page};
 pub use handler::{Fence, IdempotencyKey, Intent, Signal, effect};
 pub use layer::OnceLayer;
 pub use onceward_engine::Undated;

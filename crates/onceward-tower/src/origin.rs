@@ -4,7 +4,7 @@ mod actor;
 mod route;
 mod template;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, request::Parts};
 use onceward_core::{
@@ -22,7 +22,7 @@ pub use self::{
     route::{Demand, Guarding, Route, RouteInvalid},
 };
 use crate::{
-    contract::{self, Page},
+    contract::{self, KeyedEffect, Page},
     original::original_uri,
     precondition,
     respond::{Cors, Surface},
@@ -144,7 +144,9 @@ impl OriginRules {
     fn page(&self, head: &Parts) -> Option<Judgement> {
         let uri = original_uri(head);
         let path = uri.path();
-        if !path.starts_with(contract::WELL_KNOWN_PATH) || !matches!(head.method, Method::GET | Method::HEAD)
+        let is_cancel = head.method == Method::DELETE && path == contract::EFFECTS_PATH;
+        if !path.starts_with(contract::WELL_KNOWN_PATH)
+            || !(is_cancel || matches!(head.method, Method::GET | Method::HEAD))
         {
             return None;
         }
@@ -153,17 +155,18 @@ impl OriginRules {
         }
         if path == contract::EFFECTS_PATH {
             return Some(match self.asked_effect(head, uri.query().unwrap_or_default()) {
-                Ok(page) => Judgement::Tell(page),
+                Ok((effect, remember)) if is_cancel => Judgement::Tell(Page::Cancel { effect, remember }),
+                Ok((effect, _)) => Judgement::Tell(Page::Effect(effect)),
                 Err(refusal) => Judgement::Refuse { refusal, key: None, manner: self.0.manner },
             });
         }
         contract::page(path).map(Judgement::Tell)
     }
 
-    /// The effect that a status request's key names.
+    /// The effect that the key of a request for its state or its cancellation names, and how long its route remembers keys.
     ///
     /// A key that is unique in a route or an operation only (K5) is asked for with `?method=POST&path=/orders`.
-    fn asked_effect(&self, head: &Parts, query: &str) -> Result<Page, Refusal> {
+    fn asked_effect(&self, head: &Parts, query: &str) -> Result<(KeyedEffect, Duration), Refusal> {
         let asked = |name: &str| {
             form_urlencoded::parse(query.as_bytes())
                 .find(|(asked, _)| asked == name)
@@ -193,7 +196,8 @@ impl OriginRules {
         };
         let key = key?.ok_or(Refusal::KeyMissing)?;
         let actor = self.0.actors.of(head)?;
-        Ok(Page::Effect { tenant: self.0.tenant.clone(), actor, key, scope })
+        let effect = KeyedEffect { tenant: self.0.tenant.clone(), actor, key, scope };
+        Ok((effect, guarding.policy.remember))
     }
 
     /// How a request is guarded; `None` where it passes.

@@ -9,11 +9,11 @@ use anyhow::{anyhow, bail};
 use clap::ArgMatches;
 use comfy_table::{Table, presets::NOTHING};
 use onceward_control::{
-    client::{ClientError, ControlClient, EffectsQuery, KeySelector},
+    client::{AuditQuery, ClientError, ControlClient, EffectsQuery, KeySelector},
     wire::{Cancel, ChangeResult, Content, Effect, EffectDetail, EffectPage, Outcome, Resolve, Verdict},
 };
 use onceward_core::{actor::KeyTag, key::Key};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     commands::{
@@ -91,13 +91,29 @@ async fn show(client: &ControlClient, matches: &ArgMatches) -> Acted {
     };
     let mut details = Vec::new();
     for effect in &effects {
-        details.push(client.effect(&effect.id).await?);
+        let mut detail = client.effect(&effect.id).await?;
+        read_on(client, &mut detail).await?;
+        details.push(detail);
     }
     if matches.get_flag("json") {
         return Ok(written(print_json(&json!({"effects": details}))));
     }
     let text: Vec<String> = details.iter().map(paragraph).collect();
     Ok(written(print(&text.join("\n"))))
+}
+
+/// Adds the lines of the log that did not fit into the answer: those of this key, without those of other actors who chose the same.
+async fn read_on(client: &ControlClient, detail: &mut EffectDetail) -> Result<(), ClientError> {
+    let EffectDetail { effect, audit, audit_next, .. } = detail;
+    let mut next =
+        audit_next.take().map(|after| format!("/v1/audit?after={after}&limit={PAGE_MAX}&key={}", effect.key));
+    while let Some(target) = next {
+        let page = client.audit(&AuditQuery::At(target)).await?;
+        let lines = page.lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        audit.extend(lines.filter(|line| line["tenant"] == effect.tenant && line["actor"] == effect.actor));
+        next = page.next.filter(|_| !page.lines.is_empty());
+    }
+    Ok(())
 }
 
 async fn resolve(client: &ControlClient, matches: &ArgMatches) -> Acted {

@@ -117,6 +117,29 @@ fn effects_and_the_log_are_exported_as_json_lines() {
     });
 }
 
+/// An effect is shown with all of its log, however often it was repeated.
+// covers: A1
+#[test]
+fn a_long_log_is_shown_whole() {
+    const REPEATS: usize = 205;
+    with_orders(|home, server| {
+        for _ in 0..REPEATS {
+            assert_eq!(order(server.address, "order-1").status, 201);
+        }
+        let replays = || {
+            let shown = home.run(&["effects", "show", "order-1", "--json"]).json();
+            let log = shown["effects"][0]["audit"].as_array().unwrap().clone();
+            log.iter().filter(|line| line["decision"] == "replayed").count()
+        };
+        let mut looks = 0..100;
+        while replays() < REPEATS && looks.next().is_some() {
+            // waits: for the log's writer, which is not waited for by those whose decisions it writes down
+            thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(replays(), REPEATS);
+    });
+}
+
 // covers: T4
 #[test]
 fn an_actors_content_is_erased_and_nothing_runs_again() {

@@ -138,6 +138,8 @@ async fn what_is_none_of_its_pages_is_the_sites() {
         "GET /app/.well-known/idempotency",
         "POST /.well-known/idempotency",
         "POST /.well-known/idempotency/effects",
+        "DELETE /.well-known/idempotency",
+        "DELETE /.well-known/idempotency/effects/00",
         "OPTIONS /.well-known/idempotency",
     ] {
         let answer = told(&shop, asking(target, &[], "")).await;
@@ -276,6 +278,67 @@ async fn a_status_is_asked_for_also_where_no_route_is_named_or_no_field_carries_
     let body = r#"{"idempotency_key":"0123456789abcdef"}"#;
     assert_eq!(told(&adcp, asking("POST /orders", &[], body)).await, "201 first order 1");
     assert_eq!(state(&adcp, "0123456789abcdef", &[]).await, "done done");
+}
+
+const CANCEL: &str = "DELETE /.well-known/idempotency/effects";
+
+/// The status, and what the page says of the effect, or the slug of the problem.
+async fn cancelled(shop: &Shop, query: &str, key: &str) -> String {
+    let answer = ask(shop, keyed(&format!("{CANCEL}{query}"), key, &[], "")).await;
+    let (_, page) = read(&answer);
+    let status = answer.split('\n').next().unwrap();
+    match page["type"].as_str() {
+        Some(url) => format!("{status} {}", url.rsplit('/').next().unwrap()),
+        None => format!("{status} {} {} {}", page["state"], page["effect"], page["reason"]).replace('"', ""),
+    }
+}
+
+// covers: D5 C5
+#[tokio::test(start_paused = true)]
+async fn a_keys_owner_cancels_what_has_not_come_yet() {
+    let (_, count, shop) = shop(onceward()).await;
+    for _ in 0..2 {
+        assert_eq!(cancelled(&shop, "", "k").await, "200 tombstone none cancelled");
+    }
+    // The request was late, and never runs.
+    assert!(told(&shop, keyed("POST /orders", "k", &[], "a")).await.starts_with("409 cancelled"));
+    assert_eq!(count.get(), 0);
+    // Nobody else's key of the same name is.
+    let theirs = keyed("POST /orders", "k", &[("authorization", "Bearer other")], "a");
+    assert!(told(&shop, theirs).await.starts_with("201 first"));
+    let unkeyed = ask(&shop, asking(CANCEL, &[], "")).await;
+    assert!(unkeyed.starts_with("400\n") && unkeyed.contains("/problems/key-missing"), "{unkeyed}");
+    // What happened is not cancelled, and says so also to who reads the status alone.
+    assert!(told(&shop, keyed("POST /orders", "done", &[], "a")).await.starts_with("201 first"));
+    assert_eq!(cancelled(&shop, "", "done").await, "409 done done null");
+    assert!(told(&shop, keyed("POST /orders", "done", &[], "a")).await.starts_with("201 again"));
+}
+
+// covers: D5 T5
+#[tokio::test(start_paused = true)]
+async fn what_may_have_happened_is_not_called_cancelled() {
+    let cut_off = site(|_| async { Ok(response(201, &[], frames(vec![data("half"), cut()]))) });
+    let shop = World::start().await.shop(onceward(), cut_off);
+    told(&shop, keyed("POST /orders", "k", &[], "a")).await;
+    assert_eq!(cancelled(&shop, "", "k").await, "409 outcome-unknown");
+    assert_eq!(state(&shop, "k", &[]).await, "in-doubt unknown");
+    // UUIDv7 of a millisecond before the store began: what became of it nobody knows, and it will not run from now on.
+    let old = "01a1fdfa-45ff-7000-8000-000000000001";
+    assert_eq!(cancelled(&shop, "", old).await, "409 history-lost");
+    assert!(told(&shop, keyed("POST /orders", old, &[], "a")).await.starts_with("409"));
+}
+
+// covers: D5 K5
+#[tokio::test(start_paused = true)]
+async fn a_key_of_a_route_is_cancelled_in_its_route() {
+    let operation = Guarding { namespace: Namespace::Operation, ..guarding() };
+    let routes = vec![Route::guarded(&["POST", "PUT"], "/items/{id}", operation).unwrap()];
+    let (_, count, shop) = shop(OriginSettings { routes, ..onceward() }).await;
+    assert_eq!(cancelled(&shop, "", "k").await, "400 head-ambiguous");
+    assert_eq!(cancelled(&shop, "?path=/items/7", "k").await, "200 tombstone none cancelled");
+    assert!(told(&shop, keyed("POST /items/7", "k", &[], "a")).await.starts_with("409 cancelled"));
+    assert!(told(&shop, keyed("POST /items/8", "k", &[], "a")).await.starts_with("201 first"));
+    assert_eq!(count.get(), 1);
 }
 
 // covers: C5 T5
