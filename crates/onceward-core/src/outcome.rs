@@ -311,6 +311,12 @@ impl Policy {
         }
     }
 
+    /// How much of a lease its holder uses: it gives up before anybody else can think that it has (L12).
+    #[must_use]
+    pub fn lease_usable(&self) -> Duration {
+        self.lease * 4 / 5
+    }
+
     /// Reads what a complete answer says about the effect (O4).
     ///
     /// `consumed` is the answer's `Idempotency-Key-Consumed`, which outranks every status: the origin itself says which.

@@ -4,6 +4,7 @@
 //! what it returns; the engine acts on the [`Decision`]. Nobody else matches on a state to decide what may run.
 
 mod erasure;
+mod history;
 mod inquiry;
 mod state;
 

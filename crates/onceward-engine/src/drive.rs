@@ -232,7 +232,7 @@ impl Drive {
             request,
         };
         // The holder's own deadline starts before the claim is sent (L12).
-        let usable = usable(self.call.policy.lease);
+        let usable = self.call.policy.lease_usable();
         let deadline = sent.on_timer(usable.min(self.engine.0.limits.store_time_max));
         let patience = match self.call.policy.when_store_down {
             WhenStoreDown::Closed => Patience::until(deadline),
@@ -322,14 +322,14 @@ impl Drive {
                 }));
             }
             State::Claimed { .. } => Denial::InProgress,
-            // Somebody ruled that this very attempt had no effect, and it has an answer: nobody may be sent to try again.
-            State::Absent => {
+            // Somebody ruled that this very attempt had no effect, or its claim was lost and its key cancelled; and it has an answer:
+            // nobody may be sent to try again.
+            State::Absent | State::Tombstone { kind: TombstoneKind::Cancelled, .. } => {
                 let doubt =
                     Doubt { reason: DoubtReason::LeaseLapsed, sent_at: stored.claimed_at, told: Told::First };
                 return Ran::Refused(Refusal::OutcomeUnknown(doubt));
             }
             State::Tombstone { kind: TombstoneKind::Expired, .. } => Denial::Expired,
-            State::Tombstone { kind: TombstoneKind::Cancelled, .. } => Denial::Cancelled,
         };
         Ran::Refused(Refusal::of_denial(denial, PROGRESS_RETRY_AFTER))
     }
@@ -385,11 +385,6 @@ impl Drive {
     pub(crate) fn answer<A>(&self, sender: oneshot::Sender<Ran<A>>, ran: Ran<A>) {
         drop(sender.send(ran));
     }
-}
-
-/// How much of a lease its holder uses: it gives up before anybody else can think that it has (L12).
-pub(crate) fn usable(lease: Duration) -> Duration {
-    lease * 4 / 5
 }
 
 pub(crate) const fn store_unavailable(effect: Effect) -> Refusal {

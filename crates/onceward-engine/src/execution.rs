@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     call::{Effected, Ran, Standing, StreamEnd},
-    drive::{Described, Drive, store_unavailable, usable},
+    drive::{Described, Drive, store_unavailable},
     moment::Moment,
     probe::Stage,
 };
@@ -180,10 +180,10 @@ impl Execution {
     /// Renews the lease every third of it (L3); ends when the holder must assume that it is no longer one (L12).
     async fn keep_lease(&self) -> DoubtReason {
         let clock = &*self.drive.engine.0.clock;
-        let lease = self.drive.call.policy.lease;
+        let policy = &self.drive.call.policy;
         let mut renewed = self.held_since;
         loop {
-            renewed.passed(lease / 3, clock).await;
+            renewed.passed(policy.lease / 3, clock).await;
             renewed = tokio::select! {
                 // A renewal that came through counts from when it was sent, however late this task gets to see it.
                 biased;
@@ -191,7 +191,7 @@ impl Execution {
                     Ok(sent) => sent,
                     Err(reason) => return reason,
                 },
-                () = renewed.passed(usable(lease), clock) => return DoubtReason::DeadlinePassed,
+                () = renewed.passed(policy.lease_usable(), clock) => return DoubtReason::DeadlinePassed,
             };
         }
     }
@@ -199,7 +199,7 @@ impl Execution {
     /// Tries to renew until the lease that was last renewed at `renewed` must be given up; says when the renewal was sent.
     async fn renew(&self, renewed: Moment) -> Result<Moment, DoubtReason> {
         let engine = &self.drive.engine.0;
-        let usable = usable(self.drive.call.policy.lease);
+        let usable = self.drive.call.policy.lease_usable();
         let deadline = renewed.on_timer(usable);
         loop {
             // Counted from before the renewal was sent, so that a slow store shortens the lease and never stretches it.

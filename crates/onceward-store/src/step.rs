@@ -4,7 +4,7 @@
 use onceward_core::actor::Label;
 use onceward_core::{
     actor::{ActorTag, KeyTag},
-    record::{AfterRetention, Attempt, Decision, DoubtReason, Epoch, Event, Record, State, TombstoneKind},
+    record::{Attempt, Decision, DoubtReason, Epoch, Event, Record, State},
     time::Timestamp,
 };
 
@@ -23,9 +23,7 @@ impl Claim {
 
     /// Whether this claim may be the retry of one that was forgotten by mishap (T5).
     ///
-    /// `known` is what the store holds under the key: a record that time has emptied counts as none, whether the sweep came by or not. So
-    /// does one that would run anew and was last claimed before the barrier: a later claim may be what was lost, whatever has freed the
-    /// key since.
+    /// `known` is what the store holds under the key, and the core says what it does not know ([`Record::may_lack_claim`]).
     ///
     /// `issued_at` is by the clock of whoever minted the key, the barrier by the store's: a key that was stamped ahead of a barrier that
     /// was raised later passes for one that was minted after it (H9).
@@ -36,29 +34,13 @@ impl Claim {
         now: Timestamp,
     ) -> Option<Reply> {
         let barrier = barrier?;
-        let forgotten = known.is_none_or(|record| {
-            let (record, _) = record.clone().on(Event::Swept, now);
-            record.is_blank() || (self.runs_anew(&record) && record.claimed_at <= barrier)
-        });
+        let after_retention = self.terms.after_retention;
+        let forgotten = known.is_none_or(|record| record.may_lack_claim(barrier, after_retention, now));
         let suspect = match self.issued_at {
             Some(issued_at) => issued_at < barrier,
             None => self.undated == Undated::Refuse,
         };
         (forgotten && suspect).then_some(Reply::HistoryLost { barrier })
-    }
-
-    /// Whether this claim of a known key is granted although nothing says that it is safe to run again.
-    fn runs_anew(&self, known: &Record) -> bool {
-        match known.state {
-            State::Absent => true,
-            State::Tombstone { kind: TombstoneKind::Expired, .. } => {
-                self.terms.after_retention == AfterRetention::Execute
-            }
-            State::Claimed { .. }
-            | State::Done { .. }
-            | State::InDoubt { .. }
-            | State::Tombstone { kind: TombstoneKind::Cancelled, .. } => false,
-        }
     }
 }
 

@@ -59,6 +59,13 @@ fn policies() -> [Policy; 2] {
     [Policy { statuses: Statuses::Handler, ..Policy::middleware() }, upstream]
 }
 
+// covers: L12
+#[test]
+fn a_holder_uses_four_fifths_of_its_lease() {
+    let policy = Policy { lease: Duration::from_secs(15), ..Policy::middleware() };
+    assert_eq!(policy.lease_usable(), Duration::from_secs(12));
+}
+
 // covers: O4
 #[test]
 fn each_status_is_final_released_or_doubtful() {

@@ -5,7 +5,7 @@ mod table;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use onceward_core::record::{Attempt, AttemptId, DoubtReason, Epoch, Event, Record, Sealed};
+use onceward_core::record::{AfterRetention, Attempt, AttemptId, DoubtReason, Epoch, Event, Record, Sealed};
 use onceward_core::time::Timestamp;
 
 use self::table::{Becomes, Table};
@@ -113,6 +113,42 @@ fn absence_shows_once_the_holder_is_gone_and_what_it_sent_has_settled() {
     ];
     for (name, barrier, expected) in cases {
         assert_eq!(shows_from(name, barrier), expected, "{name} {barrier:?}");
+    }
+}
+
+// covers: D5, T5
+#[test]
+fn a_record_that_shows_no_effect_may_lack_what_was_lost_after_its_latest_claim() {
+    let table = table();
+    let may_lack_claim = |name: &str, barrier: u64, after_retention| {
+        let situation = &table.records[name];
+        let record = table.record(&situation.record);
+        let now = Timestamp::from_ms(situation.now);
+        record.may_lack_claim(Timestamp::from_ms(barrier), after_retention, now)
+    };
+    // Each was last claimed at 1,000,000, but those that never were.
+    let (refuse, execute) = (AfterRetention::Refuse, AfterRetention::Execute);
+    let cases = [
+        ("blank", 0, refuse, true),
+        ("released", 1_000_000, refuse, true),
+        ("released", 999_999, refuse, false),
+        ("released-due", 999_999, refuse, true),
+        ("overruled", 1_000_000, refuse, true),
+        ("claimed", 2_000_000, execute, false),
+        ("execute-lapsed", 2_000_000, execute, false),
+        ("in-doubt", 2_000_000, execute, false),
+        ("done", 2_000_000, execute, false),
+        ("expired", 2_000_000, refuse, false),
+        ("expired", 2_000_000, execute, true),
+        ("expired", 999_999, execute, false),
+        ("expired-due", 999_999, refuse, true),
+        ("cancelled", 0, refuse, true),
+        ("given-up", 1_000_000, refuse, true),
+        ("given-up", 999_999, refuse, false),
+    ];
+    for (name, barrier, after_retention, expected) in cases {
+        let found = may_lack_claim(name, barrier, after_retention);
+        assert_eq!(found, expected, "{name}, barrier {barrier}, {after_retention:?}");
     }
 }
 

@@ -177,6 +177,35 @@ async fn a_lapsed_claim_is_doubted_and_never_run_again() {
     assert_eq!(effects.load(Ordering::SeqCst), 1);
 }
 
+// covers: L2 L13 D5
+#[tokio::test(start_paused = true)]
+async fn an_answer_under_a_key_that_was_cancelled_meanwhile_is_not_told_to_have_had_no_effect() {
+    let world = World::sound();
+    let engine = world.engine(Limits::default()).await;
+    let effects = Arc::new(AtomicUsize::new(0));
+    let (running, counter) = (engine.clone(), Arc::clone(&effects));
+    let first = tokio::spawn(async move {
+        // Shorter than a third of the lease: a renewal would tell the holder that it is one no more, and it would stop.
+        let takes = Duration::from_secs(4);
+        told(&running.run(call("k", "a", policy()), answering(&counter, takes, 201, "order 1")).await)
+    });
+    tokio::time::sleep(SHORT).await;
+    world.store_clock.jump(HOUR);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let page =
+        engine.list(EntryFilter { in_doubt_only: true, ..EntryFilter::default() }, None, 10).await.unwrap();
+    let entry = &page.entries[0];
+    let cancelled = engine.cancel(entry.id, &entry.label, HOUR, "not wanted any more").await.unwrap();
+    assert!(matches!(cancelled, Resolved::Denied(Denial::InDoubt { .. })));
+    let verdict = Finding::Absent;
+    let judged = entry.record.epoch;
+    let resolved = engine.resolve(entry.id, &entry.label, verdict, judged, "wrongly believed").await.unwrap();
+    assert_eq!(resolved, Resolved::Applied);
+    assert_eq!(first.await.unwrap(), "outcome-unknown", "`cancelled` would send it to a new key");
+    let repeat = engine.run(call("k", "a", policy()), answering(&effects, SHORT, 201, "order 2")).await;
+    assert_eq!((told(&repeat).as_str(), effects.load(Ordering::SeqCst)), ("cancelled", 1));
+}
+
 // covers: D2 D3 D4 L13
 #[tokio::test(start_paused = true)]
 async fn a_verdict_ends_a_doubt_and_an_effect_after_a_verdict_of_absence_raises_the_alarm() {

@@ -113,7 +113,7 @@ pub async fn an_epoch_never_returns<S: Subject>(mut subject: S) {
 }
 
 /// A barrier hides nothing that is known and frees nothing that is dated behind it.
-// covers: T5, K7
+// covers: T5, K7, D5
 pub async fn unknown_keys_behind_the_barrier_are_refused<S: Subject>(subject: S) {
     let (store, clock) = (subject.store(), subject.clock());
     let barrier = store.health().await.expect("the store answers").history_barrier;
@@ -138,8 +138,12 @@ pub async fn unknown_keys_behind_the_barrier_are_refused<S: Subject>(subject: S)
         decision(store.claim(Claim { attempt: claim(3, 2).attempt, ..dated(3, before) }).await),
         Decision::Wait { .. }
     ));
-    // A forgotten key is unknown again, swept or not.
+    // Whoever cancels a key behind the barrier does not know either whether it ran before the loss.
     assert_eq!(decision(store.resolve(cancellation(5)).await), Decision::Settled);
+    assert_eq!(store.claim(dated(5, before)).await.expect("the store answers"), lost);
+    let cancelled = Decision::Refuse(Denial::Cancelled);
+    assert_eq!(decision(store.claim(dated(5, barrier)).await), cancelled);
+    // A forgotten key is unknown again, swept or not.
     clock.advance(LEASE);
     assert_eq!(store.claim(dated(5, before)).await.expect("the store answers"), lost);
 }
