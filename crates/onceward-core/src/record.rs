@@ -394,8 +394,12 @@ impl Record {
 
     fn holder_gone(self, now: Timestamp) -> (Self, Decision) {
         match self.state {
-            State::Claimed { attempt, .. } => match self.on_lapse() {
-                OnLapse::Execute => (self.unhappened(now), Decision::Settled),
+            State::Claimed { attempt, lease_until } => match self.on_lapse() {
+                // It may run again, which does not say that it has not run: who cancels it now must not be told so (D5).
+                OnLapse::Execute => {
+                    let state = State::Claimed { attempt, lease_until: lease_until.min(now) };
+                    (Self { state, ..self }, Decision::Settled)
+                }
                 OnLapse::Doubt => (self.in_doubt(attempt, DoubtReason::HolderGone, now), Decision::Settled),
             },
             State::Absent | State::Done { .. } | State::InDoubt { .. } | State::Tombstone { .. } => {

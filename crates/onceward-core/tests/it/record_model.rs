@@ -177,11 +177,11 @@ impl Oracle {
     }
 
     fn holder_gone(&mut self, now: u64) -> Told {
-        if let Life::Runs { by, .. } = self.life {
-            match self.terms.on_lapse {
-                OnLapse::Doubt => self.life = Life::Doubt { by, wanted: true },
-                OnLapse::Execute => self.free(now),
-            }
+        if let Life::Runs { by, until } = self.life {
+            self.life = match self.terms.on_lapse {
+                OnLapse::Doubt => Life::Doubt { by, wanted: true },
+                OnLapse::Execute => Life::Runs { by, until: until.min(now) },
+            };
         }
         Told::Nothing
     }

@@ -71,7 +71,7 @@ impl Failure {
 }
 
 impl Writer {
-    /// Doubts, or frees, what processes held that are gone (L10). Nobody holds a claim yet in this run, so all of them are meant.
+    /// Doubts, or lets lapse, what processes held that are gone (L10). Nobody holds a claim yet in this run, so all of them are meant.
     pub(super) fn recover(&mut self) -> Result<(), Failure> {
         let claimed = || {
             let mut ids = self.connection.prepare("SELECT id FROM records WHERE state = ?1")?;
