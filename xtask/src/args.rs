@@ -16,6 +16,8 @@ Commands:
   bench [NAME…]        Measures what onceward costs beside its peers: layer, actix, gateway, store, shared; without names all.
                        Wants a quiet machine of two cores, and takes some twenty minutes.
                        With --json a line a benchmark; with --smoke a minute, to see that it works
+  torture [OPTION…]    Lives simulated worlds, by default as many as the tests do, until one breaks; tells that one. Seeds may go on
+                       for hours: --seeds N, --minutes M. From another one on: --from SEED. --help says the rest
   tidy                 The rules that no compiler knows, each finding with its place and how to mend it
   help                 This text
 
@@ -23,6 +25,7 @@ Examples:
   cargo xtask test
   cargo xtask test --only browser
   cargo xtask bench layer
+  cargo xtask torture --minutes 60
   cargo xtask tidy
 
 Exit status: 0 all is well, 1 something failed or was found, 2 the arguments make no sense.
@@ -36,6 +39,8 @@ pub(crate) enum Command {
     Test(Option<Part>),
     Ci(Tests),
     Bench(Benchmarks),
+    /// With what the simulation's own program is to be given; it knows its options.
+    Torture(Vec<String>),
     Tidy,
 }
 
@@ -81,6 +86,9 @@ impl Command {
     pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, UsageFault> {
         let mut arguments = arguments.into_iter();
         let name = arguments.next().ok_or(UsageFault::CommandMissing)?;
+        if name == "torture" {
+            return Ok(Self::Torture(arguments.collect()));
+        }
         let mut rest = arguments.peekable();
         if rest.peek().is_some_and(|argument| argument == "--help" || argument == "-h") {
             return Ok(Self::Help);
@@ -182,6 +190,10 @@ mod tests {
                 })),
             ),
             ("bench --fast", Err(UsageFault::ArgumentUnknown("--fast".to_owned()))),
+            (
+                "torture --seeds 9 --help",
+                Ok(Command::Torture(vec!["--seeds".to_owned(), "9".to_owned(), "--help".to_owned()])),
+            ),
             ("tidy", Ok(Command::Tidy)),
             ("--help", Ok(Command::Help)),
             ("test --help", Ok(Command::Help)),

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Ok(Command::Test(part)) => verdict(&steps::test(part), &workshop()),
         Ok(Command::Ci(tests)) => verdict(&steps::ci(tests), &workshop()),
         Ok(Command::Bench(benchmarks)) => benched(&benchmarks, &workshop()),
+        Ok(Command::Torture(arguments)) => tortured(&arguments, &workshop()),
         Ok(Command::Tidy) => tidied(&workshop().root),
         Err(fault) => {
             eprintln!("{fault}\n\n{HELP}");
@@ -60,6 +61,17 @@ fn verdict(steps: &[steps::Step], workshop: &Workshop) -> ExitCode {
 fn benched(benchmarks: &Benchmarks, workshop: &Workshop) -> ExitCode {
     match bench::run(benchmarks, workshop) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Ends as the simulation does: it knows which of its arguments make no sense.
+fn tortured(arguments: &[String], workshop: &Workshop) -> ExitCode {
+    match steps::torture(arguments, workshop) {
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("{error}");
             ExitCode::from(FAILED)

@@ -43,6 +43,19 @@ impl Program {
         self.judge(status.map(|status| (status, ()))).map(|_| ())
     }
 
+    /// Says what it runs, runs it, and returns the code that it ended with, which its caller passes on.
+    pub(crate) fn code(mut self) -> Result<u8, ProgramError> {
+        eprintln!("$ {}", self.line());
+        match self.0.status() {
+            Ok(status) => match status.code().map(u8::try_from) {
+                Some(Ok(code)) => Ok(code),
+                // Ended by a signal.
+                Some(Err(_)) | None => Err(ProgramError::Failed { line: self.line(), status }),
+            },
+            Err(source) => Err(ProgramError::NotStarted { program: self.0.get_program().to_owned(), source }),
+        }
+    }
+
     /// Says what it runs, and returns what it wrote to standard output.
     pub(crate) fn output(mut self) -> Result<Vec<u8>, ProgramError> {
         eprintln!("$ {}", self.line());
@@ -119,6 +132,13 @@ mod tests {
             "`/nowhere/onceward-missing` did not start: No such file or directory (os error 2)"
         );
         assert_eq!(Program::new("/nowhere/onceward-missing", &[]).ask(), None);
+    }
+
+    #[test]
+    fn a_code_is_passed_on() {
+        assert_eq!(Program::new("/bin/true", &[]).code().unwrap(), 0);
+        assert_eq!(Program::new("/bin/false", &[]).code().unwrap(), 1);
+        assert!(Program::new("/nowhere/onceward-missing", &[]).code().is_err());
     }
 
     #[test]

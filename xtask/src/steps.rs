@@ -194,6 +194,14 @@ fn bench_smoke(workshop: &Workshop) -> StepResult {
     bench::run(&Benchmarks { is_smoke: true, ..Benchmarks::default() }, workshop)
 }
 
+/// The simulation at its full speed, with the arguments that its own program knows; says how that ended.
+pub(crate) fn torture(arguments: &[String], workshop: &Workshop) -> Result<u8, ProgramError> {
+    workshop.cargo(&["build", "--quiet", "--release", "--package", "onceward-sim"]).run()?;
+    let program = workshop.target_dir.join("release").join("onceward-sim");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    Program::new(program, &arguments).code()
+}
+
 fn demo(workshop: &Workshop) -> StepResult {
     let binary = workshop.binary()?;
     let stdout = Program::new(&binary, &["demo", "--json"]).output()?;

@@ -11,6 +11,7 @@ use super::{
 const IMPORTS: &[(&str, &[&str])] = &[
     ("onceward-core", &[]),
     ("onceward-model", &["onceward-core"]),
+    ("onceward-sim", &["onceward-core"]),
     ("onceward-store", &["onceward-core"]),
     ("onceward-testbed", &[]),
     ("onceward-engine", &["onceward-core", "onceward-store"]),

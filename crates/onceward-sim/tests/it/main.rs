@@ -1,0 +1,7 @@
+//! The crate's tests: one binary, one module a subject.
+
+#![cfg(test)]
+
+mod controls;
+mod page;
+mod worlds;
