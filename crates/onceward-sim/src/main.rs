@@ -162,7 +162,43 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use onceward_sim::{Breach, Fault, Faults};
+
+    use super::*;
+
+    fn failure() -> Failure {
+        Failure {
+            seed: 17,
+            rules: Rules { without: Faults::none().with(Fault::Crash).with(Fault::Sleep), flaw: None },
+            breach: Breach { key: Some(1), at_ms: 2_500, what: "effect number 2 of one wish".to_owned() },
+            lines: vec!["    0.001 s  key 1: a \"line\"".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_with_its_seed_and_how_to_see_it_again() {
+        let told = report(&Census::default(), Duration::from_secs(2), 1, Some(&failure()));
+        let expected = "
+FAILED seed 17: effect number 2 of one wish (key 1), 2.500 s into the world
+
+    0.001 s  key 1: a \"line\"
+
+again: cargo xtask torture --from 17 --seeds 1 --without crash,sleep
+";
+        assert!(told.ends_with(expected), "{told}");
+    }
+
+    #[test]
+    fn a_failure_is_part_of_the_object() {
+        let told = json(&Census::default(), Duration::from_secs(2), 1, Some(&failure()));
+        assert!(
+            told.starts_with("{\"ok\":false,\"seeds\":0,\"steps\":0,\"seconds\":2.000,\"threads\":1,"),
+            "{told}"
+        );
+        let expected = r#","failure":{"seed":17,"without":["crash","sleep"],"breach":"effect number 2 of one wish (key 1), 2.500 s into the world","lines":["    0.001 s  key 1: a \"line\""]}}
+"#;
+        assert!(told.ends_with(expected), "{told}");
+    }
 
     #[test]
     fn a_string_is_quoted_as_json_has_it() {
