@@ -8,7 +8,7 @@ use onceward_core::{
     key::Key,
     outcome::Policy,
     problem,
-    record::{DoubtReason, Record, State, TombstoneKind},
+    record::{AfterRetention, DoubtReason, Record, State, TombstoneKind},
     refusal::{Effect, PROBLEM_SLUGS, Refusal},
 };
 use onceward_engine::{Engine, Resolved, Stored, state_name};
@@ -78,7 +78,6 @@ impl KeyedEffect {
     /// Cancels it, and says whether that holds: not where it happened before.
     async fn cancel(&self, engine: &Engine, remember: Duration) -> Result<bool, Refusal> {
         let id = self.id(engine);
-        let is_new = engine.get(id).await.map_err(unread)?.is_none();
         let label = Label {
             tenant: self.tenant.clone(),
             actor: self.actor.tag(engine.secret(), &self.tenant),
@@ -89,10 +88,6 @@ impl KeyedEffect {
             },
         };
         let cancelled = engine.cancel(id, &label, remember, "its key's owner").await.map_err(unread)?;
-        // The key is cancelled either way; only what to say of the past is another matter (T5).
-        if is_new && is_history_lost(engine, &self.key).await? {
-            return Err(Refusal::HistoryLost);
-        }
         match cancelled {
             Resolved::Applied => Ok(true),
             Resolved::AlreadyDone => Ok(false),
@@ -179,13 +174,18 @@ struct EffectState {
 async fn state(engine: &Engine, id: LookupId, key: Option<&Key>) -> Result<String, Refusal> {
     let state = match engine.get(id).await.map_err(unread)? {
         None => match key {
-            Some(key) if is_history_lost(engine, key).await? => return Err(Refusal::HistoryLost),
+            Some(key) if is_history_lost(engine, key, None).await? => return Err(Refusal::HistoryLost),
             Some(_) => EffectState::absent("none"),
             // The id was told to somebody who had a record, and that is gone.
             None => EffectState::absent("unknown"),
         },
         Some(Stored::Corrupt) => return Err(Refusal::RecordCorrupt),
-        Some(Stored::Record(record, label)) => EffectState::of(&record, &label.effect),
+        Some(Stored::Record(record, label)) => match key {
+            Some(key) if is_history_lost(engine, key, Some(&record)).await? => {
+                return Err(Refusal::HistoryLost);
+            }
+            Some(_) | None => EffectState::of(&record, &label.effect),
+        },
     };
     // A struct of texts and numbers has a JSON form.
     serde_json::to_string(&state).map_err(|error| {
@@ -194,11 +194,15 @@ async fn state(engine: &Engine, id: LookupId, key: Option<&Key>) -> Result<Strin
     })
 }
 
-/// Whether the record of a key may have been lost: what is unknown then is not absent (T5).
-async fn is_history_lost(engine: &Engine, key: &Key) -> Result<bool, Refusal> {
+/// Whether a claim of a key may have been lost that what is `known` of it does not show: that is not absent then, nor cancelled (T5).
+async fn is_history_lost(engine: &Engine, key: &Key, known: Option<&Record>) -> Result<bool, Refusal> {
     let Some(issued_at) = key.issued_at() else { return Ok(false) };
-    let barrier = engine.health().await.map_err(unread)?.history_barrier;
-    Ok(barrier.is_some_and(|barrier| issued_at < barrier))
+    let Some(barrier) = engine.health().await.map_err(unread)?.history_barrier else { return Ok(false) };
+    let may_lack = |record: &Record| {
+        let after_retention = record.terms.map_or(AfterRetention::Refuse, |terms| terms.after_retention);
+        record.may_lack_claim(barrier, after_retention, engine.now())
+    };
+    Ok(issued_at < barrier && known.is_none_or(may_lack))
 }
 
 fn unread(error: impl std::error::Error + 'static) -> Refusal {
