@@ -7,6 +7,7 @@ mod erasure;
 mod history;
 mod inquiry;
 mod state;
+mod verdict;
 
 use core::time::Duration;
 

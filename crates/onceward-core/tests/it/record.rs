@@ -5,7 +5,9 @@ mod table;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use onceward_core::record::{AfterRetention, Attempt, AttemptId, DoubtReason, Epoch, Event, Record, Sealed};
+use onceward_core::record::{
+    AfterRetention, Attempt, AttemptId, DoubtReason, Epoch, Event, Record, Sealed, Verdict,
+};
 use onceward_core::time::Timestamp;
 
 use self::table::{Becomes, Table};
@@ -150,6 +152,50 @@ fn a_record_that_shows_no_effect_may_lack_what_was_lost_after_its_latest_claim()
         let found = may_lack_claim(name, barrier, after_retention);
         assert_eq!(found, expected, "{name}, barrier {barrier}, {after_retention:?}");
     }
+}
+
+// covers: D3
+#[test]
+fn a_record_bears_out_a_verdict_whoever_found_out() {
+    let table = table();
+    // The newcomer has epoch 7, whoever was before it 5; of no record is 6.
+    let verdicts = [
+        ("happened", Verdict::Happened(None)),
+        ("absent", Verdict::Absent),
+        ("multiple", Verdict::Multiple(None)),
+        ("unknown", Verdict::Unknown),
+    ];
+    let said = |name: &str| {
+        let record = table.record(&table.records[name].record);
+        let mut said = Vec::new();
+        for epoch in [5, 6, 7].map(Epoch) {
+            let borne_out = verdicts.iter().filter(|(_, verdict)| record.bears_out(verdict, epoch));
+            said.extend(borne_out.map(|(word, _)| format!("{} {word}", epoch.0)));
+        }
+        let known: Vec<u64> = [5, 6, 7].into_iter().filter(|epoch| record.knows(Epoch(*epoch))).collect();
+        (known, said.join(", "))
+    };
+    let cases: [(&str, &[u64], &str); 15] = [
+        ("blank", &[], ""),
+        ("claimed", &[5], ""),
+        ("claimed-lapsed", &[5], ""),
+        ("in-doubt", &[5], ""),
+        ("abandoned", &[5], ""),
+        ("released", &[5], "5 absent"),
+        ("overruled", &[5], "5 absent"),
+        ("reclaimed", &[5, 7], "5 absent"),
+        ("reclaimed-doubt", &[5, 7], "5 absent"),
+        ("given-up", &[5], "5 absent"),
+        ("done", &[5], "5 happened"),
+        ("done-late", &[5], "5 happened"),
+        ("vouched", &[5], "5 happened"),
+        ("diverged", &[5], "5 multiple"),
+        ("expired", &[5], "5 happened"),
+    ];
+    for (name, known, expected) in cases {
+        assert_eq!(said(name), (known.to_vec(), expected.to_owned()), "{name}");
+    }
+    assert_eq!(said("cancelled"), (vec![], String::new()), "it never ran");
 }
 
 // covers: L7, T3
