@@ -34,7 +34,7 @@ pub use engine::{DrainReport, Engine, Parts};
 pub use entropy::{Entropy, EntropyError, SystemEntropy};
 pub use erase::Erased;
 pub use limits::Limits;
-pub use onceward_store::{Stored, Undated};
+pub use onceward_store::{EntryFilter, StoreError, Stored, Undated};
 pub use operator::{Finding, Resolved, state_name};
 pub use pieces::{DecodeError, Pieces, put_piece};
 pub use probe::{Probe, Stage};

@@ -50,6 +50,11 @@ struct LookLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     op: &'static str,
     store: &'static str,
@@ -80,6 +85,7 @@ pub struct Telemetry {
     durations: Histogram,
     resolutions: Family<VerdictLabel, Counter>,
     looks: Family<LookLabels, Counter>,
+    posts: Family<ResultLabel, Counter>,
     oldest_doubt: Gauge<f64, AtomicU64>,
     swept: Family<OutcomeLabel, Counter>,
     store_seconds: Family<OperationLabels, Histogram, fn() -> Histogram>,
@@ -109,6 +115,7 @@ impl Telemetry {
             durations: Histogram::new(SECONDS_BUCKETS),
             resolutions: Family::default(),
             looks: Family::default(),
+            posts: Family::default(),
             oldest_doubt: Gauge::default(),
             swept: Family::default(),
             store_seconds: Family::new_with_constructor(store_histogram),
@@ -144,6 +151,11 @@ impl Telemetry {
             "looks",
             "Looks of resolvers at effects in doubt, by what they saw",
             self.looks.clone(),
+        );
+        registry.register(
+            "verdict_posts",
+            "Verdicts posted to a webhook, by what became of them",
+            self.posts.clone(),
         );
         registry.register_with_unit(
             "doubt_oldest",
@@ -284,6 +296,11 @@ impl Telemetry {
         self.looks.get_or_create(&LookLabels { resolver: resolver.to_owned(), sight }).inc();
     }
 
+    /// Counts a verdict that was posted to a webhook (D2).
+    pub fn count_post(&self, result: &'static str) {
+        self.posts.get_or_create(&ResultLabel { result }).inc();
+    }
+
     pub(crate) fn set_oldest_doubt(&self, age: Duration) {
         self.oldest_doubt.set(age.as_secs_f64());
     }
@@ -305,7 +322,8 @@ impl Telemetry {
         self.audit_lost.inc();
     }
 
-    pub(crate) fn count_effect_after_release(&self) {
+    /// Counts an effect that happened after a verdict of absence had released its key (L13).
+    pub fn count_effect_after_release(&self) {
         self.effects_after_release.inc();
     }
 

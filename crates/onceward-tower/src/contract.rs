@@ -26,6 +26,9 @@ pub(crate) const WELL_KNOWN_PATH: &str = "/.well-known/idempotency";
 /// Where the state of an effect is: with its key in the request's header, or under its lookup id (C5).
 pub(crate) const EFFECTS_PATH: &str = "/.well-known/idempotency/effects";
 
+/// Where verdicts are posted, if anybody may (D2).
+pub(crate) const VERDICTS_PATH: &str = "/.well-known/idempotency/verdicts";
+
 /// Where the pages of the problem types are.
 pub(crate) const PROBLEMS_PATH: &str = "/.well-known/idempotency/problems/";
 
@@ -106,7 +109,7 @@ pub(crate) fn page(path: &str) -> Option<Page> {
     Some(lookup_id(id).map_or(Page::Nothing, Page::EffectById))
 }
 
-fn lookup_id(digits: &str) -> Option<LookupId> {
+pub(crate) fn lookup_id(digits: &str) -> Option<LookupId> {
     let is_hex = digits.len() == 64 && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
     let mut id = [0; 32];
     for (index, byte) in id.iter_mut().enumerate() {
@@ -272,6 +275,8 @@ struct Document<'a> {
     others: Option<RouteDocument<'a>>,
     routes: Vec<RouteDocument<'a>>,
     effects: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdicts: Option<&'static str>,
     problems: Vec<String>,
 }
 
@@ -327,6 +332,7 @@ pub(crate) fn document(settings: &OriginSettings) -> String {
         others: settings.others.as_ref().map(|guarding| RouteDocument::of(None, guarding)),
         routes: routes.collect(),
         effects: EFFECTS_PATH,
+        verdicts: (!settings.webhooks.is_empty()).then_some(VERDICTS_PATH),
         problems: PROBLEM_SLUGS.iter().map(|slug| format!("{PROBLEMS_PATH}{slug}")).collect(),
     };
     serde_json::to_string_pretty(&document).unwrap_or_else(|error| {

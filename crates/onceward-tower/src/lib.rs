@@ -22,6 +22,7 @@ mod respond;
 mod rules;
 mod service;
 mod testimony;
+mod webhook;
 
 pub use body::{BodyError, RequestBody, ResponseBody};
 pub use contract::{KeyedEffect, Page};
@@ -34,3 +35,4 @@ pub use respond::{Cors, Surface};
 pub use rules::{Judgement, Keeper, Origin, Plan, Rules, SeekKey, Unreadable};
 pub use service::{Guarded, Once};
 pub use testimony::Testimony;
+pub use webhook::{Webhook, WebhookSecret, WebhookSecretInvalid, Webhooks};

@@ -27,6 +27,7 @@ use crate::{
     precondition,
     respond::{Cors, Surface},
     rules::{Judgement, Keeper, Origin, Plan, Rules, SeekKey},
+    webhook::Webhooks,
 };
 
 /// Fields by which some servers take a request for one with another method; a guarded request may not carry them (S6).
@@ -79,6 +80,8 @@ pub struct OriginSettings {
     pub undated: Undated,
     /// What is kept of a guarded request for resolvers (D2); `None` where nobody looks.
     pub keeper: Option<Keeper>,
+    /// Who may post what became of effects in doubt, to `/.well-known/idempotency/verdicts` (D2).
+    pub webhooks: Webhooks,
     /// What the contract says of itself (C1).
     pub profile: Profile,
 }
@@ -95,6 +98,7 @@ impl OriginSettings {
             others: Some(Guarding::of(&profile)),
             undated: Undated::Execute,
             keeper: None,
+            webhooks: Webhooks::default(),
             profile,
         }
     }
@@ -108,6 +112,7 @@ struct Inner {
     routes: Routes,
     undated: Undated,
     keeper: Option<Keeper>,
+    webhooks: Webhooks,
     manner: Manner,
     contract: String,
 }
@@ -117,7 +122,8 @@ impl OriginRules {
     #[must_use]
     pub fn new(engine: Engine, settings: OriginSettings) -> Self {
         let contract = contract::document(&settings);
-        let OriginSettings { tenant, actors, anonymous, routes, others, undated, keeper, profile } = settings;
+        let OriginSettings { tenant, actors, anonymous, routes, others, undated, keeper, webhooks, profile } =
+            settings;
         Self(Arc::new(Inner {
             engine,
             tenant,
@@ -125,6 +131,7 @@ impl OriginRules {
             routes: Routes { routes, others },
             undated,
             keeper,
+            webhooks,
             manner: profile.manner,
             contract,
         }))
@@ -144,6 +151,10 @@ impl OriginRules {
     fn page(&self, head: &Parts) -> Option<Judgement> {
         let uri = original_uri(head);
         let path = uri.path();
+        if path == contract::VERDICTS_PATH && !self.0.webhooks.is_empty() {
+            let (webhooks, tenant) = (self.0.webhooks.clone(), self.0.tenant.clone());
+            return Some(Judgement::Hear { webhooks, tenant });
+        }
         let is_cancel = head.method == Method::DELETE && path == contract::EFFECTS_PATH;
         if !path.starts_with(contract::WELL_KNOWN_PATH)
             || !(is_cancel || matches!(head.method, Method::GET | Method::HEAD))

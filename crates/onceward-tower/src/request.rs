@@ -28,7 +28,7 @@ use crate::{
 const TRACE_CHARS_MAX: usize = 128;
 
 /// Characters of the effect's label: enough to recognise it, whatever a path holds.
-const EFFECT_CHARS_MAX: usize = 512;
+pub(crate) const EFFECT_CHARS_MAX: usize = 512;
 
 /// How a request body is read.
 #[derive(Clone, Copy)]
@@ -97,7 +97,8 @@ impl WholeBody {
     }
 }
 
-async fn read<B>(body: B, bytes_max: usize, share: &mut Share) -> Result<(Bytes, Option<HeaderMap>), Refusal>
+/// Reads a body to its end, and its trailers.
+pub(crate) async fn read<B>(body: B, bytes_max: usize, share: &mut Share) -> Result<(Bytes, Option<HeaderMap>), Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BodyError>,

@@ -14,7 +14,7 @@ use onceward_core::{
 use onceward_engine::Undated;
 use zeroize::Zeroizing;
 
-use crate::{contract::Page, origin::Demand};
+use crate::{contract::Page, origin::Demand, webhook::Webhooks};
 
 /// Decides which requests are guarded, and how.
 pub trait Rules: Clone + Send + Sync + 'static {
@@ -72,6 +72,13 @@ pub enum Judgement {
     PassUnkeyed,
     /// The guard itself answers.
     Tell(Page),
+    /// It is for the guard itself: a verdict, perhaps.
+    Hear {
+        /// Who may post one.
+        webhooks: Webhooks,
+        /// Whose effects it may be about.
+        tenant: Tenant,
+    },
     /// It goes no further.
     Refuse {
         /// Why.

@@ -99,6 +99,13 @@ where
                     Ok(rendered.unwrap_or_else(|refusal| asker.refuse(&refusal)))
                 })
             }
+            Judgement::Hear { webhooks, tenant } => {
+                let engine = self.engine.clone();
+                Box::pin(async move {
+                    let heard = webhooks.heard(&engine, &tenant, Request::from_parts(head, body)).await;
+                    Ok(heard.map(|content| ResponseBody::whole(content, None)))
+                })
+            }
             Judgement::Refuse { refusal, key, manner } => {
                 asker.key = key;
                 asker.follow(manner, &head.headers);

@@ -8,7 +8,7 @@ use onceward_core::{
     profile::Profile,
 };
 use onceward_tower::{
-    OriginRules,
+    OriginRules, Webhook, Webhooks,
     origin::{ActorSource, Guarding, OriginSettings, TlsSubject},
 };
 
@@ -200,4 +200,18 @@ async fn a_certificates_subject_that_the_connection_has_is_the_actor() {
     }
     let repeated = ask(addrs[0], &post("k", "a")).await;
     assert_eq!(repeated.replace(ADVERTISED, ""), replayed(0, "order 1"));
+}
+
+// covers: D2
+#[actix_web::test]
+async fn verdicts_are_for_the_guard() {
+    let (world, count) = (World::start().await, Count::default());
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
+    let webhooks = Webhooks::new(vec![Webhook::new("ledger", vec![secret])]);
+    let site = count.site(|_| HttpResponse::Created().finish());
+    let server = origin(&world, OriginSettings { webhooks, ..onceward() }, site);
+    let post = "POST /.well-known/idempotency/verdicts HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
+    let answer = ask(server.addr, post).await;
+    assert!(answer.starts_with("401\n") && answer.contains("there has to be one `webhook-id`"), "{answer}");
+    assert_eq!(count.get(), 0);
 }

@@ -10,6 +10,7 @@ mod members;
 mod routes;
 mod signals;
 mod spellings;
+mod webhooks;
 
 use bytes::Bytes;
 use http::Request;
