@@ -32,7 +32,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::request::Parts;
 use http::{Request, Response};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -134,7 +133,7 @@ impl Via {
 }
 
 /// Answers requests that are addressed to the proxy itself, and not through it to an origin.
-pub type OwnPage = Arc<dyn Fn(Parts) -> OwnPageFuture + Send + Sync>;
+pub type OwnPage = Arc<dyn Fn(Request<RequestBody>) -> OwnPageFuture + Send + Sync>;
 
 /// An answer of the proxy itself under way.
 pub type OwnPageFuture = Pin<Box<dyn Future<Output = Response<ProxyBody>> + Send>>;

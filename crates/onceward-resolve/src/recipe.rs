@@ -7,7 +7,7 @@ mod read;
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header::CONTENT_TYPE};
 use serde_json::Value;
 
 pub use error::RecipeError;
@@ -65,16 +65,28 @@ impl Effects {
     /// Whether they include this one's.
     #[must_use]
     pub fn include(&self, effect: &EffectRequest) -> bool {
-        let authority = effect.uri().authority();
+        self.are_of(effect.method(), effect.uri())
+    }
+
+    /// Whether they include that of a request with this method and this absolute address.
+    #[must_use]
+    pub fn are_of(&self, method: &Method, uri: &Uri) -> bool {
+        let authority = uri.authority();
         let is_host = |host: &str| {
             authority.is_some_and(|own| {
                 own.as_str().eq_ignore_ascii_case(host)
                     || own.port().is_none() && own.host().eq_ignore_ascii_case(host)
             })
         };
-        self.methods.contains(effect.method())
+        self.methods.contains(method)
             && self.host.as_deref().is_none_or(is_host)
-            && self.paths.iter().any(|path| path.matches(effect.uri().path()))
+            && self.paths.iter().any(|path| path.matches(uri.path()))
+    }
+
+    /// Whether they are of one host.
+    #[must_use]
+    pub fn name_host(&self) -> bool {
+        self.host.is_some()
     }
 }
 

@@ -154,9 +154,11 @@ impl<R: Rules> GatewayExchange<R> {
                 self.rules.advertise(&mut told);
                 Some(told)
             }
-            Judgement::Tell(_) | Judgement::Refuse { .. } | Judgement::SeekKey(_) | Judgement::Guard(_) => {
-                None
-            }
+            Judgement::Tell(_)
+            | Judgement::Hear { .. }
+            | Judgement::Refuse { .. }
+            | Judgement::SeekKey(_)
+            | Judgement::Guard(_) => None,
         }
     }
 }

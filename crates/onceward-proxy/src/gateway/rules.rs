@@ -46,7 +46,7 @@ impl<R: Rules> Rules for AtGateway<R> {
     fn judge(&self, head: &mut Parts) -> Judgement {
         let judged = match self.0.judge(head) {
             // Answered here, perhaps because the rules could not tell whose the key is (K4).
-            answered @ (Judgement::Refuse { .. } | Judgement::Tell(_)) => answered,
+            answered @ (Judgement::Refuse { .. } | Judgement::Tell(_) | Judgement::Hear { .. }) => answered,
             _ if head.headers.get_all(AUTHORIZATION).iter().nth(1).is_some() => Judgement::Refuse {
                 refusal: Refusal::HeadAmbiguous(CREDENTIALS_REPEATED),
                 key: None,

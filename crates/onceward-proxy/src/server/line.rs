@@ -100,7 +100,10 @@ impl<E: Exchange> Line<E> {
             (None, Front::Origin(_)) => self.listener.session.clone(),
         };
         match (destination, &self.listener.front) {
-            (Destination::Own, Front::Proxy(config)) => Ok((config.own_page)(parts).await),
+            (Destination::Own, Front::Proxy(config)) => {
+                let body = RequestBody::new(body, self.limits().body_idle_time);
+                Ok((config.own_page)(Request::from_parts(parts, body)).await)
+            }
             (Destination::Tunnel(target), Front::Proxy(config)) => {
                 let request = Request::from_parts(parts, body);
                 Ok(Box::pin(connect::open(self, config, request, target, session)).await)

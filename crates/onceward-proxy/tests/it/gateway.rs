@@ -11,3 +11,4 @@ mod recorder;
 mod servers;
 mod tls;
 mod upstreams;
+mod verdicts;

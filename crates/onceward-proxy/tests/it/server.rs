@@ -75,8 +75,8 @@ impl Setup {
             interception: self.interception,
             access: self.access,
             own_page: Arc::new(|request| {
-                let text = format!("own page {}", request.uri);
-                Box::pin(async move { page(StatusCode::NOT_FOUND, &text, &request.headers) })
+                let text = format!("own page {}", request.uri());
+                Box::pin(async move { page(StatusCode::NOT_FOUND, &text, request.headers()) })
             }),
         });
         let server = match self.workers {

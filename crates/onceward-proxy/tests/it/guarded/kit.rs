@@ -116,7 +116,7 @@ impl Proxy {
             interception: Interception { intercept: Intercept::All, tunnel: Vec::new() },
             access: Access::Open,
             own_page: Arc::new(|request| {
-                Box::pin(async move { page(StatusCode::NOT_FOUND, "own page", &request.headers) })
+                Box::pin(async move { page(StatusCode::NOT_FOUND, "own page", request.headers()) })
             }),
         });
         let shutdown = CancellationToken::new();
