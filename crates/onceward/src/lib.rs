@@ -197,6 +197,60 @@
 //! # }
 //! ```
 //!
+//! Or whoever knows says so in a post that is signed as [Standard Webhooks](https://www.standardwebhooks.com) has it. With
+//! [`OriginSettings::webhooks`] the layer takes such posts at `/.well-known/idempotency/verdicts`; `docs/webhooks.md` says what stands in
+//! one, and what somebody promises who calls an effect absent. [`Webhooks::hear`](resolve::Webhooks::hear) is the same for a route of
+//! your own.
+//!
+//! ```
+//! use axum::{Router, body::Body, http::Request, routing::post};
+//! # use base64::{Engine as _, engine::general_purpose::STANDARD};
+//! # use hmac::{Hmac, KeyInit, Mac};
+//! # use sha2::Sha256;
+//! use onceward::{Fence, OriginSettings, Profile, Setup, resolve::{Webhook, WebhookSecret, Webhooks}};
+//! use tower::ServiceExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let secret: WebhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse()?;
+//! let ledger = Webhook::new("ledger", vec![secret]).about(|_, uri| uri.path() == "/transfer");
+//! let settings =
+//!     OriginSettings { webhooks: Webhooks::new(vec![ledger]), ..OriginSettings::of(Profile::onceward()) };
+//!
+//! # let (tell, mut epochs) = tokio::sync::mpsc::unbounded_channel();
+//! let transfer = async move |fence: Fence| -> String {
+//! #   tell.send(fence.epoch().0).unwrap();
+//!     panic!("after the effect, under {fence:?}");
+//! };
+//! let once = Setup::at("memory:")?.start().await?;
+//! let app = Router::new().route("/transfer", post(transfer)).layer(once.layer_with(settings));
+//! let ask = || Request::post("/transfer").header("idempotency-key", "t-17").body(Body::from("25.00"));
+//! let first = app.clone().oneshot(ask()?).await?;
+//! assert_eq!(first.headers()["intent-status"], "unknown");
+//!
+//! // The transfer was written down with the epoch of its `Fence`, and so is found again.
+//! # let epoch = epochs.recv().await.unwrap();
+//! # let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+//! let verdict = format!(
+//!     r#"{{"key": "t-17", "epoch": {epoch}, "verdict": "happened", "evidence": "it is in the ledger",
+//!         "answer": {{"status": 201, "body": "moved"}}}}"#
+//! );
+//! # let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?)?;
+//! # mac.update(format!("msg_1.{now}.{verdict}").as_bytes());
+//! # let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+//! let told = Request::post("/.well-known/idempotency/verdicts")
+//!     .header("webhook-id", "msg_1")
+//!     .header("webhook-timestamp", now)
+//!     .header("webhook-signature", signature)
+//!     .body(Body::from(verdict))?;
+//! assert_eq!(app.clone().oneshot(told).await?.status(), 200);
+//! let retry = app.oneshot(ask()?).await?;
+//! assert_eq!((retry.status().as_u16(), &retry.headers()["intent-status"]), (201, &"replayed".parse()?));
+//! # once.close(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Stopping
 //!
 //! First the server, then [`Onceward::close`]: effects run in tasks of their own, and those of clients that went away are waited for.
@@ -244,7 +298,7 @@ pub use store_url::{DatabaseKind, DatabaseUrl, StoreUrl, StoreUrlInvalid};
 pub mod resolve {
     pub use onceward_core::outcome::{Content, Outcome};
     pub use onceward_engine::{Doubtful, Look, LookFuture, Pace, Resolver, Sight};
-    pub use onceward_tower::{Keeper, Origin};
+    pub use onceward_tower::{Keeper, Origin, Webhook, WebhookSecret, WebhookSecretInvalid, Webhooks};
 }
 
 /// The middleware for Actix Web, which [`Onceward::actix`] makes, and what its handlers can ask for.

@@ -79,14 +79,7 @@ pub fn load_or_create(path: &Path) -> Result<Secret, SecretFileError> {
 /// # Errors
 /// As [`load_or_create`].
 pub fn digits_or_create(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
-    let folder = folder_of(path);
-    // Whoever may write there may put another secret in its place. Nobody but its owner removes from a sticky folder (/tmp).
-    if let Ok(metadata) = fs::metadata(folder) {
-        let mode = metadata.permissions().mode();
-        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-            return Err(SecretFileError::FolderShared { folder: folder.to_owned() });
-        }
-    }
+    check_folder(path)?;
     if let Some(digits) = read(path)? {
         return Ok(digits);
     }
@@ -94,7 +87,39 @@ pub fn digits_or_create(path: &Path) -> Result<Zeroizing<String>, SecretFileErro
     read(path)?.ok_or_else(|| SecretFileError::Vanished { path: path.to_owned() })
 }
 
+/// What stands in the file of a secret that somebody else made, without the blanks around it.
+///
+/// # Errors
+/// As [`load_or_create`], whatever the text is; and where there is no such file.
+pub fn text(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
+    check_folder(path)?;
+    text_if_there(path)?.ok_or_else(|| SecretFileError::Unreadable {
+        path: path.to_owned(),
+        source: ErrorKind::NotFound.into(),
+    })
+}
+
+/// Whoever may write to its folder may put another secret in its place. Nobody but its owner removes from a sticky folder (/tmp).
+fn check_folder(path: &Path) -> Result<(), SecretFileError> {
+    let folder = folder_of(path);
+    if let Ok(metadata) = fs::metadata(folder) {
+        let mode = metadata.permissions().mode();
+        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+            return Err(SecretFileError::FolderShared { folder: folder.to_owned() });
+        }
+    }
+    Ok(())
+}
+
 fn read(path: &Path) -> Result<Option<Zeroizing<String>>, SecretFileError> {
+    let digits = text_if_there(path)?;
+    match &digits {
+        Some(digits) if parse(digits).is_none() => Err(SecretFileError::Malformed { path: path.to_owned() }),
+        Some(_) | None => Ok(digits),
+    }
+}
+
+fn text_if_there(path: &Path) -> Result<Option<Zeroizing<String>>, SecretFileError> {
     let unreadable = |source| SecretFileError::Unreadable { path: path.to_owned(), source };
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -108,11 +133,7 @@ fn read(path: &Path) -> Result<Option<Zeroizing<String>>, SecretFileError> {
     }
     let mut text = Zeroizing::new(String::new());
     file.read_to_string(&mut text).map_err(unreadable)?;
-    let digits = Zeroizing::new(text.trim().to_owned());
-    match parse(&digits) {
-        Some(_) => Ok(Some(digits)),
-        None => Err(SecretFileError::Malformed { path: path.to_owned() }),
-    }
+    Ok(Some(Zeroizing::new(text.trim().to_owned())))
 }
 
 /// Whether others than those who it is meant for may use it. Root may let one group read it, as Kubernetes hands secrets to a pod.

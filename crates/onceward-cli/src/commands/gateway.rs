@@ -158,7 +158,9 @@ fn gateway(
     let service = Service::of(&config).map_err(Failure::usage)?;
     let fetch: Arc<dyn Fetch> = Arc::new(service.clone());
     let keeper = wiring::resolvers(&engine, &settings.resolve, &fetch, &settings.policy);
-    let rules = OriginRules::new(engine.clone(), OriginSettings { keeper, ..settings.rules.clone() });
+    let webhooks = settings.resolve.webhooks(&settings.policy);
+    let rules = OriginSettings { keeper, webhooks, ..settings.rules.clone() };
+    let rules = OriginRules::new(engine.clone(), rules);
     let surface = rules.surface();
     Gateway::over(service, config, engine, rules, surface).map_err(Failure::usage)
 }

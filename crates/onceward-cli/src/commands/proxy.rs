@@ -132,12 +132,13 @@ impl Running {
         };
         let exchange = GuardedExchange::new(engine.clone(), rules, surface, upstream);
         let limits = Limits { drain_time: settings.drain_patience + TELLING_TIME, ..Limits::default() };
+        let webhooks = settings.resolve.webhooks_of_sites(&settings.policy).map_err(Failure::usage)?;
         let server = Server::new(Config {
             limits,
             leaves: Arc::new(Leaves::new(Arc::clone(&authority), limits.leaves_max)),
             interception: settings.interception.clone(),
             access: Access::Open,
-            own_page: own_pages::of(engine.clone()),
+            own_page: own_pages::of(engine.clone(), webhooks),
         });
         let workers = workers().map_err(Failure::failed)?;
         let server = server.on(Arc::clone(&workers));

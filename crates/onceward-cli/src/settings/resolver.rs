@@ -1,14 +1,16 @@
 //! `[[resolver]]`: who finds out what became of effects in doubt (D2).
 
-use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use http::HeaderName;
+use onceward::secret_file;
 use onceward_core::{header::name::IDEMPOTENCY_KEY, outcome::Policy};
 use onceward_engine::Pace;
 use onceward_resolve::{
     Command, Effects, Fetch, Finder, Passthrough, Probe, Recipe, Resolvers, builtin, builtin_named,
 };
+use onceward_tower::{Webhook, WebhookSecret, Webhooks};
 
 use super::{
     Settings,
@@ -23,6 +25,8 @@ pub(super) const NAMES: &[&str] = &[
     "passthrough",
     "key_header",
     "command",
+    "webhook",
+    "secret_files",
     "methods",
     "paths",
     "host",
@@ -47,6 +51,25 @@ pub(crate) enum ResolverSettings {
     Probe(Box<Recipe>),
     Passthrough { name: String, effects: Effects, key: HeaderName },
     Command { name: String, effects: Effects, program: Vec<String>, settle: Duration },
+    Webhook(WebhookSettings),
+}
+
+/// A resolver that is told, and does not look.
+#[derive(Clone, Debug)]
+pub(crate) struct WebhookSettings {
+    /// File and line.
+    place: String,
+    name: String,
+    effects: Effects,
+    secrets: Vec<WebhookSecret>,
+}
+
+impl WebhookSettings {
+    fn webhook(&self, policy: &Policy) -> Webhook {
+        let effects = self.effects.clone();
+        let webhook = Webhook::new(&self.name, self.secrets.clone()).keeping(policy);
+        webhook.about(move |method, uri| effects.are_of(method, uri))
+    }
 }
 
 /// Who finds out, and how often.
@@ -59,8 +82,8 @@ pub(crate) struct ResolveSettings {
 impl ResolveSettings {
     /// The resolvers, which look by `fetch`; of an answer to a repeated request is kept what `policy` keeps of every outcome.
     pub(crate) fn resolvers(&self, fetch: &Arc<dyn Fetch>, policy: &Policy) -> Resolvers {
-        let finder = |settings: &ResolverSettings| -> Arc<dyn Finder> {
-            match settings.clone() {
+        let finder = |settings: &ResolverSettings| -> Option<Arc<dyn Finder>> {
+            Some(match settings.clone() {
                 ResolverSettings::Probe(recipe) => Arc::new(Probe::new(*recipe, Arc::clone(fetch))),
                 ResolverSettings::Passthrough { name, effects, key } => {
                     Arc::new(Passthrough::new(name, effects, key, policy, Arc::clone(fetch)))
@@ -70,9 +93,34 @@ impl ResolveSettings {
                     let program = words.next().unwrap_or_default();
                     Arc::new(Command::new(name, effects, program, words.collect(), settle))
                 }
-            }
+                ResolverSettings::Webhook(_) => return None,
+            })
         };
-        Resolvers::new(self.resolvers.iter().map(finder).collect())
+        Resolvers::new(self.resolvers.iter().filter_map(finder).collect())
+    }
+
+    /// Who may post verdicts; of a posted answer is kept what `policy` keeps of every outcome.
+    pub(crate) fn webhooks(&self, policy: &Policy) -> Webhooks {
+        Webhooks::new(self.told().map(|settings| settings.webhook(policy)).collect())
+    }
+
+    /// The same where effects are those of many sites, whose word counts for none but their own.
+    pub(crate) fn webhooks_of_sites(&self, policy: &Policy) -> anyhow::Result<Webhooks> {
+        match self.told().find(|settings| !settings.effects.name_host()) {
+            Some(WebhookSettings { place, .. }) => bail!(
+                "{place}: at the forward proxy a webhook is one site's; say which with `host = \"shop.example\"`"
+            ),
+            None => Ok(self.webhooks(policy)),
+        }
+    }
+
+    fn told(&self) -> impl Iterator<Item = &WebhookSettings> {
+        self.resolvers.iter().filter_map(|settings| match settings {
+            ResolverSettings::Webhook(settings) => Some(settings),
+            ResolverSettings::Probe(_)
+            | ResolverSettings::Passthrough { .. }
+            | ResolverSettings::Command { .. } => None,
+        })
     }
 }
 
@@ -96,21 +144,47 @@ impl ResolverTable {
     }
 
     fn kind(&self) -> anyhow::Result<ResolverSettings> {
-        let is_passthrough =
-            self.values.get("passthrough").map(|text| truth(text)).transpose()?.unwrap_or(false);
-        match (self.values.get("recipe"), is_passthrough, self.command.as_slice()) {
-            (Some(recipe), false, []) => self.probe(recipe),
-            (None, true, []) => self.passthrough(),
-            (None, false, program @ [_, ..]) => self.command(program),
-            (None, false, []) => bail!("a resolver needs a `recipe`, a `command`, or `passthrough = true`"),
-            _ => {
-                bail!("a resolver is one of `recipe`, `command` and `passthrough`; write one table for each")
+        let is_so = |name| self.values.get(name).map_or(Ok(false), |text| truth(text));
+        let (is_passthrough, is_webhook) = (is_so("passthrough")?, is_so("webhook")?);
+        match (self.values.get("recipe"), is_passthrough, self.command.as_slice(), is_webhook) {
+            (Some(recipe), false, [], false) => self.probe(recipe),
+            (None, true, [], false) => self.passthrough(),
+            (None, false, program @ [_, ..], false) => self.command(program),
+            (None, false, [], true) => self.webhook(),
+            (None, false, [], false) => {
+                bail!("a resolver needs a `recipe`, a `command`, `passthrough = true` or `webhook = true`")
             }
+            _ => bail!(
+                "a resolver is one of `recipe`, `command`, `passthrough` and `webhook`; write one table for each"
+            ),
         }
     }
 
+    fn webhook(&self) -> anyhow::Result<ResolverSettings> {
+        self.refuse(&["key_header", "settle"], "a webhook")?;
+        let Some(name) = self.values.get("name") else {
+            bail!("what does the audit log call this webhook? Say it with `name = \"shop\"`");
+        };
+        let files = self.values.get("secret_files").map_or_else(Vec::new, |text| list(text).collect());
+        if files.is_empty() {
+            bail!(
+                "with which secret is it signed? Name its file: `secret_files = [\"/etc/onceward/shop.whsec\"]`"
+            );
+        }
+        let secret = |file: &str| -> anyhow::Result<WebhookSecret> {
+            let text = secret_file::text(Path::new(file))?;
+            text.parse().with_context(|| file.to_owned())
+        };
+        Ok(ResolverSettings::Webhook(WebhookSettings {
+            place: self.place.clone(),
+            name: name.clone(),
+            effects: self.effects()?,
+            secrets: files.into_iter().map(secret).collect::<anyhow::Result<_>>()?,
+        }))
+    }
+
     fn passthrough(&self) -> anyhow::Result<ResolverSettings> {
-        self.refuse(&["settle"], "a passthrough")?;
+        self.refuse(&["settle", "secret_files"], "a passthrough")?;
         let key = match self.values.get("key_header") {
             Some(text) => text.parse().with_context(|| format!("key_header = {text:?}"))?,
             None => HeaderName::from_static(IDEMPOTENCY_KEY),
@@ -119,7 +193,7 @@ impl ResolverTable {
     }
 
     fn command(&self, program: &[String]) -> anyhow::Result<ResolverSettings> {
-        self.refuse(&["key_header"], "a command")?;
+        self.refuse(&["key_header", "secret_files"], "a command")?;
         let Some(settle) = self.values.get("settle") else {
             bail!(
                 "how long may a request be on its way once nobody sends it any more? Say it with `settle = \"2m\"`"
@@ -135,7 +209,8 @@ impl ResolverTable {
 
     /// Which effects a recipe looks for, and how long they settle, stands in it.
     fn probe(&self, recipe: &str) -> anyhow::Result<ResolverSettings> {
-        self.refuse(&["name", "key_header", "methods", "paths", "host", "settle"], "a recipe")?;
+        let others = ["name", "key_header", "methods", "paths", "host", "settle", "secret_files"];
+        self.refuse(&others, "a recipe")?;
         let parameters: Vec<_> =
             self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         recipe_named(recipe, &parameters).map(|recipe| ResolverSettings::Probe(Box::new(recipe)))
@@ -148,7 +223,7 @@ impl ResolverTable {
         let listed = |name| self.values.get(name).map_or_else(Vec::new, |text| list(text).collect());
         let (methods, paths) = (listed("methods"), listed("paths"));
         if paths.is_empty() {
-            bail!("whose effects are looked for? Say it with `paths = [\"/orders\"]`");
+            bail!("whose effects are found out? Say it with `paths = [\"/orders\"]`");
         }
         let methods = if methods.is_empty() { vec!["POST"] } else { methods };
         Effects::new(&methods, &paths, self.values.get("host").map(String::as_str))

@@ -20,3 +20,4 @@ mod scale_out;
 mod serving;
 mod store_down;
 mod suites;
+mod webhooks;

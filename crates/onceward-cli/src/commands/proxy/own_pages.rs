@@ -1,34 +1,44 @@
-//! What the proxy says to somebody who opens its own address: the pages of problems, and the state of an effect.
+//! What the proxy says to somebody who opens its own address: the pages of problems, and the state of an effect. Verdicts are posted there, too.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use onceward_control::effect_status;
-use onceward_core::problem;
-use onceward_core::problem::Form;
+use onceward_core::{
+    actor::Tenant,
+    problem::{self, Form},
+};
 use onceward_engine::Engine;
-use onceward_proxy::server::{OwnPage, ProxyBody};
+use onceward_proxy::server::{OwnPage, ProxyBody, RequestBody};
+use onceward_tower::Webhooks;
 
 const WELCOME: &str =
     "# onceward\n\nThis is a forward proxy. Point a browser at it; `onceward proxy` printed how.\n";
 
 const NOTHING: &str = "Nothing is here: this is the onceward proxy, not a site.\n";
 
-/// Pages over one engine. They change nothing, and the control API is not among them (S5).
-pub(super) fn of(engine: Engine) -> OwnPage {
+/// Where verdicts are posted, if anybody may (D2).
+const VERDICTS_PATH: &str = "/verdicts";
+
+/// Pages over one engine. They change nothing but by a signed verdict, and the control API is not among them (S5).
+pub(super) fn of(engine: Engine, webhooks: Webhooks) -> OwnPage {
     Arc::new(move |request| {
-        let engine = engine.clone();
-        Box::pin(async move { answer(&engine, &request).await })
+        let (engine, webhooks) = (engine.clone(), webhooks.clone());
+        Box::pin(async move { answer(&engine, &webhooks, request).await })
     })
 }
 
-async fn answer(engine: &Engine, request: &Parts) -> Response<ProxyBody> {
-    if !matches!(request.method, Method::GET | Method::HEAD) {
+async fn answer(engine: &Engine, webhooks: &Webhooks, request: Request<RequestBody>) -> Response<ProxyBody> {
+    if request.uri().path() == VERDICTS_PATH && !webhooks.is_empty() {
+        let answer = webhooks.hear(engine, &Tenant::single(), request).await;
+        return answer.map(|body| body.map_err(|never| match never {}).boxed_unsync());
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return page(StatusCode::METHOD_NOT_ALLOWED, Form::Markdown.content_type(), NOTHING.to_owned());
     }
-    let path = request.uri.path();
+    let path = request.uri().path();
     if let Some(page_of_problem) = path.strip_prefix("/problems/").and_then(problem::page) {
         return page(StatusCode::OK, Form::Markdown.content_type(), page_of_problem.to_owned());
     }
