@@ -348,7 +348,7 @@ fn a_resolver_that_cannot_be_is_refused_with_its_line() {
         ("[[resolver]]\ncommand = [\"/bin/true\"]\npaths = [\"/a\"]\n", "`settle = \"2m\"`"),
         ("[[resolver]]\npassthrough = true\npaths = [\"/a\"]\nkey_header = \"a b\"\n", "key_header = "),
         ("[[resolver]]\nrecipe = \"redmine\"\nsettle = \"1s\"\n", "`settle` has no meaning for a recipe"),
-        ("[[resolver]]\n", "needs a `recipe`, a `command`, or `passthrough = true`"),
+        ("[[resolver]]\n", "needs a `recipe`, a `command`, `passthrough = true` or `webhook = true`"),
         ("[[resolver]]\nreciep = \"redmine\"\n", "did you mean `recipe`?"),
         ("[[resolver]]\nrecipe = \"redmine\"\nparameters = \"a\"\n", "write parameters = {"),
     ];
