@@ -235,7 +235,8 @@
 //!     r#"{{"key": "t-17", "epoch": {epoch}, "verdict": "happened", "evidence": "it is in the ledger",
 //!         "answer": {{"status": 201, "body": "moved"}}}}"#
 //! );
-//! # let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?)?;
+//! # let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+//! # let mut mac = Hmac::<Sha256>::new_from_slice(&key)?;
 //! # mac.update(format!("msg_1.{now}.{verdict}").as_bytes());
 //! # let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
 //! let told = Request::post("/.well-known/idempotency/verdicts")
