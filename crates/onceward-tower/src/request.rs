@@ -98,7 +98,11 @@ impl WholeBody {
 }
 
 /// Reads a body to its end, and its trailers.
-pub(crate) async fn read<B>(body: B, bytes_max: usize, share: &mut Share) -> Result<(Bytes, Option<HeaderMap>), Refusal>
+pub(crate) async fn read<B>(
+    body: B,
+    bytes_max: usize,
+    share: &mut Share,
+) -> Result<(Bytes, Option<HeaderMap>), Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BodyError>,
