@@ -32,6 +32,7 @@ named! {
         Resolved = "resolved",
         Inquired = "inquired",
         Cancelled = "cancelled",
+        Erased = "erased",
         Swept = "swept",
     }
 }
@@ -123,7 +124,17 @@ pub(crate) const DOUBTS: [&str; 8] = [
 ];
 
 /// Pairs of state and event that no world comes to, with the reason.
-pub(crate) const UNMET: &[(Met, Happened, &str)] = &[];
+pub(crate) const UNMET: &[(Met, Happened, &str)] = &[
+    (Met::Absent, Happened::Erased, NOBODY_ERASES),
+    (Met::Claimed, Happened::Erased, NOBODY_ERASES),
+    (Met::Lapsed, Happened::Erased, NOBODY_ERASES),
+    (Met::InDoubt, Happened::Erased, NOBODY_ERASES),
+    (Met::Done, Happened::Erased, NOBODY_ERASES),
+    (Met::Expired, Happened::Erased, NOBODY_ERASES),
+    (Met::Cancelled, Happened::Erased, NOBODY_ERASES),
+];
+
+const NOBODY_ERASES: &str = "no world erases: that drops content, and changes nothing about who may run";
 
 /// Counts of one world, or of many.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,6 +270,7 @@ impl Happened {
             Event::Resolved { .. } => Self::Resolved,
             Event::Inquired { .. } => Self::Inquired,
             Event::Cancelled { .. } => Self::Cancelled,
+            Event::Erased => Self::Erased,
             Event::Swept => Self::Swept,
         }
     }

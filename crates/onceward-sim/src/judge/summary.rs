@@ -112,6 +112,7 @@ impl Heard {
             | Event::Resolved { .. }
             | Event::Inquired { .. }
             | Event::Cancelled { .. }
+            | Event::Erased
             | Event::Swept => None,
         };
         let verdict = match event {
