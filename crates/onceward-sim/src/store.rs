@@ -198,7 +198,8 @@ impl World {
 
     fn fail_over(&mut self, over_ms: u64, lost: u64) {
         note!(self, None, "the store's primary dies");
-        self.store.down_until_ms = self.now_ms + over_ms;
+        // Until the replica has taken over, whatever else happens at that moment.
+        self.store.down_until_ms = u64::MAX;
         self.after(over_ms, Event::StoreIsBack { lost });
     }
 
@@ -377,6 +378,7 @@ impl World {
 
     /// A replica has taken over, without what it never got.
     pub(crate) fn store_is_back(&mut self, lost: u64) {
+        self.store.down_until_ms = self.now_ms;
         self.lose(usize::try_from(lost).unwrap_or_default());
         note!(self, None, "a replica takes over");
         self.raise_barrier();
