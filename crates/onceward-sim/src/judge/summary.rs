@@ -25,6 +25,8 @@ pub(crate) struct Summary {
     pub(super) how: Option<Settlement>,
     pub(super) reason: Option<DoubtReason>,
     looks: u32,
+    /// Tells a free key that was claimed from one that never was.
+    epoch: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,7 @@ impl Summary {
             how: None,
             reason: None,
             looks: record.inquiry.as_ref().map_or(0, |inquiry| inquiry.looks),
+            epoch: record.epoch.0,
         };
         match &record.state {
             State::Absent => {
