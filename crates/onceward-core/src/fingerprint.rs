@@ -7,7 +7,7 @@ use core::fmt;
 
 use subtle::ConstantTimeEq;
 
-use self::media_type::{Kind, MediaType};
+pub(crate) use self::media_type::{Kind, MediaType};
 use crate::canonical::{BodyInvalid, Volatile, form, json, multipart};
 use crate::secret::{Digest, Secret};
 

@@ -15,7 +15,7 @@ use crate::canonical::{BodyInvalid, Numbers, Volatile, write};
 use crate::secret::Secret;
 
 /// Base64url; unused bits must be zero, so that no digest has two spellings beyond the padding.
-const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+pub(crate) const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
         .with_encode_padding(false)

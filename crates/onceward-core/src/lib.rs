@@ -22,3 +22,4 @@ pub mod refusal;
 pub mod retry;
 pub mod secret;
 pub mod time;
+pub mod twin;

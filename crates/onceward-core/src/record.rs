@@ -6,12 +6,14 @@
 mod erasure;
 mod history;
 mod inquiry;
+mod precedent;
 mod state;
 mod verdict;
 
 use core::time::Duration;
 
 pub use self::inquiry::Inquiry;
+pub use self::precedent::{Precedent, Seen};
 pub use self::state::{
     AfterRetention, Attempt, AttemptId, DoubtReason, Epoch, Interest, OnLapse, OnMismatch, Record, Sealed,
     Settlement, State, Terms, TombstoneKind,

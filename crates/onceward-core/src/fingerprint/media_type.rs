@@ -3,15 +3,15 @@ use alloc::vec::Vec;
 use crate::canonical::{field, parameters};
 
 /// A `Content-Type` value (RFC 9110 section 8.3) as fingerprints see it.
-pub(super) struct MediaType {
+pub(crate) struct MediaType {
     /// What of it counts, as length-prefixed fields.
-    pub(super) text: Vec<u8>,
-    pub(super) kind: Kind,
+    pub(crate) text: Vec<u8>,
+    pub(crate) kind: Kind,
 }
 
 /// How a body of the type is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Bytes,
     Json,
     Form,
@@ -24,7 +24,7 @@ impl MediaType {
     ///
     /// The type, the parameters' names and the charset are compared without regard to case, parameters in any order. A
     /// multipart boundary does not count.
-    pub(super) fn of(value: &str) -> Self {
+    pub(crate) fn of(value: &str) -> Self {
         let value = value.trim_ascii();
         let (essence, rest) = value.split_at(value.find(';').unwrap_or(value.len()));
         let essence = essence.trim_ascii_end().to_ascii_lowercase();

@@ -22,4 +22,5 @@ mod refusal;
 mod retry;
 mod suites;
 mod time;
+mod twin;
 mod vectors;
