@@ -1,7 +1,8 @@
 //! Measures what a record costs in the memory store: `cargo run --release -p onceward-store --example record_bytes [RECORDS]`.
 //!
-//! Claims as many keys (default: a million), then completes each with an answer. Prints one JSON object for each of the two states:
-//! resident bytes a record, the answer's own bytes not counted, and how long an operation took. Linux only: it reads proc(5).
+//! Claims as many keys (default: a million), completes each with an answer, then has each take the mark of a meaning of its own (P5). Prints
+//! one JSON object for each of the three states: resident bytes a record or mark, the answer's own bytes not counted, and how long an
+//! operation took. Linux only: it reads proc(5).
 
 use std::{
     io::Write,
@@ -14,8 +15,9 @@ use onceward_core::{
     fingerprint::Fingerprint,
     record::{AfterRetention, Attempt, AttemptId, Decision, Epoch, OnLapse, OnMismatch, Sealed, Terms},
     time::Timestamp,
+    twin::{Bid, Holder, TwinId},
 };
-use onceward_store::{Claim, Memory, MemoryLimits, Reply, Settle, Store, SystemClock, Undated};
+use onceward_store::{Claim, Marked, Memory, MemoryLimits, Reply, Settle, Store, SystemClock, Twin, Undated};
 
 /// Bytes of an answer, as in the benchmark of the stores.
 const OUTCOME_BYTES: u64 = 900;
@@ -28,7 +30,12 @@ async fn main() -> Result<(), Failed> {
     // Written to before the first measurement, so that none of it counts as the store's.
     let mut attempts = vec![Attempt { epoch: Epoch(1), id: AttemptId([1; 16]) }; records];
     let mut latencies_ns = vec![1; records];
-    let limits = MemoryLimits { records_max: u64::MAX, bytes_max: u64::MAX, ..MemoryLimits::default() };
+    let limits = MemoryLimits {
+        records_max: u64::MAX,
+        records_per_actor_max: u64::MAX,
+        bytes_max: u64::MAX,
+        ..MemoryLimits::default()
+    };
     let clock = Arc::new(SystemClock::starting_at(Timestamp::from_ms(0)));
     let store = Memory::new(limits, clock);
     let empty_bytes = resident_bytes()?;
@@ -56,7 +63,22 @@ async fn main() -> Result<(), Failed> {
     }
     let answer_bytes = OUTCOME_BYTES * records as u64;
     let full_bytes = resident_bytes()?.saturating_sub(empty_bytes);
-    report("done", &mut latencies_ns, full_bytes.saturating_sub(answer_bytes))
+    report("done", &mut latencies_ns, full_bytes.saturating_sub(answer_bytes))?;
+
+    for ((number, attempt), latency_ns) in (0..).zip(&attempts).zip(&mut latencies_ns) {
+        let holder = Holder { id: id(number), epoch: attempt.epoch };
+        let bid = Bid { holder, window: Duration::from_mins(10), replaces: None };
+        let meaning = TwinId::from_bytes(*id(number).as_bytes());
+        let twin = Twin { id: meaning, actor: ActorTag::from_bytes([1; 8]), bid };
+        let begun = Instant::now();
+        let marked = store.mark_twin(twin).await?;
+        *latency_ns = begun.elapsed().as_nanos();
+        if marked != Marked::Held {
+            return Err(format!("a new mark was answered {marked:?}").into());
+        }
+    }
+    let mark_bytes = resident_bytes()?.saturating_sub(empty_bytes).saturating_sub(full_bytes);
+    report("marked", &mut latencies_ns, mark_bytes)
 }
 
 fn report(state: &str, latencies_ns: &mut [u128], bytes: u64) -> Result<(), Failed> {

@@ -12,6 +12,8 @@
 
 mod decode;
 mod encode;
+#[cfg(feature = "shared")]
+mod mark;
 
 use onceward_core::{
     actor::{Label, LookupId},
@@ -19,6 +21,8 @@ use onceward_core::{
 };
 
 pub(crate) use encode::encode;
+#[cfg(feature = "shared")]
+pub(crate) use mark::{decode_mark, encode_mark, is_mark};
 
 /// The form that is written.
 const VERSION: u8 = 2;
@@ -73,6 +77,8 @@ pub(crate) fn decode_head(id: LookupId, head: &[u8]) -> Result<(Record, Label), 
 const HEAD: &[u8] = b"onceward head\0";
 const OUTCOME: &[u8] = b"onceward outcome\0";
 const REQUEST: &[u8] = b"onceward request\0";
+#[cfg(feature = "shared")]
+const MARK: &[u8] = b"onceward mark\0";
 
 fn sum(purpose: &[u8], id: LookupId, bytes: &[u8]) -> [u8; SUM_BYTES] {
     let mut crc = crc32fast::Hasher::new();

@@ -85,12 +85,13 @@ mod kit;
 mod listing;
 mod model;
 mod oracle;
+mod twins;
 
 use std::{future::Future, sync::Arc};
 
 use onceward_core::actor::LookupId;
 
-pub use self::{doubt::*, holding::*, inquiry::*, keeping::*, listing::*, model::*};
+pub use self::{doubt::*, holding::*, inquiry::*, keeping::*, listing::*, model::*, twins::*};
 use crate::{
     clock::ManualClock,
     port::{AuditLog, Store},
@@ -184,6 +185,13 @@ macro_rules! conformance_suite {
             health_counts_what_is_held
             a_listing_shows_each_record_once_the_newest_first
             a_listing_can_be_narrowed
+            one_of_many_simultaneous_bids_takes_a_mark
+            a_bid_may_be_repeated
+            a_mark_is_taken_over_only_from_the_holder_that_was_seen
+            a_mark_is_free_once_its_window_has_passed
+            marks_are_forgotten_in_bounded_rounds
+            a_mark_is_no_record
+            a_mark_outlives_what_its_holder_outlives
             audit_lines_come_back_in_order
             audit_lines_are_trimmed_from_the_oldest_on
             random_histories_agree_with_the_model

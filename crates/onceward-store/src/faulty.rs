@@ -17,8 +17,8 @@ use onceward_core::{
 };
 
 use crate::port::{
-    AuditCursor, AuditLog, ChangeFuture, Claim, EntryFilter, Health, Page, PageCursor, Reply, Resolution,
-    Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
+    AuditCursor, AuditLog, ChangeFuture, Claim, EntryFilter, Health, Marked, Page, PageCursor, Reply,
+    Resolution, Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept, Twin,
 };
 
 /// What goes wrong with one operation.
@@ -174,6 +174,10 @@ impl<S: Store> Store for Faulty<S> {
 
     fn resolve(&self, resolution: Resolution) -> StoreFuture<'_, Reply> {
         Box::pin(self.with_fault(move || self.inner.resolve(resolution.clone())))
+    }
+
+    fn mark_twin(&self, twin: Twin) -> StoreFuture<'_, Marked> {
+        Box::pin(self.with_fault(move || self.inner.mark_twin(twin)))
     }
 
     fn scan(

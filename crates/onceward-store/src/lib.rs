@@ -47,9 +47,9 @@ pub use memory::{Memory, MemoryLimits};
 #[cfg(feature = "mysql")]
 pub use mysql::{MysqlError, MysqlOptions};
 pub use port::{
-    AuditCursor, AuditLog, ChangeFuture, Claim, Clock, Entry, EntryFilter, Health, Page, PageCursor, Reply,
-    Resolution, ResolutionChange, Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
-    Undated,
+    AuditCursor, AuditLog, ChangeFuture, Claim, Clock, Entry, EntryFilter, Health, Marked, Page, PageCursor,
+    Reply, Resolution, ResolutionChange, Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
+    Twin, Undated,
 };
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresError, PostgresOptions, Promotion};

@@ -1,6 +1,7 @@
 //! The store that forgets: records live as long as the process.
 
 mod audit;
+mod marks;
 mod shard;
 mod slab;
 mod slot;
@@ -19,13 +20,13 @@ use onceward_core::{
     time::Timestamp,
 };
 
-use self::{audit::AuditRing, shard::Shard, slot::Slot};
+use self::{audit::AuditRing, marks::Marks, shard::Shard, slot::Slot};
 use crate::{
     clock::StoreTime,
     epoch::Epochs,
     port::{
-        AuditCursor, AuditLog, Claim, Clock, EntryFilter, Health, Page, PageCursor, Reply, Resolution,
-        Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
+        AuditCursor, AuditLog, Claim, Clock, EntryFilter, Health, Marked, Page, PageCursor, Reply,
+        Resolution, Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept, Twin,
     },
     step::{Census, Kind, Loss},
     tally::Tally,
@@ -51,15 +52,16 @@ fn group(actor: ActorTag) -> usize {
 /// It never makes room by forgetting a record that still counts: an evicted claim is an effect that may happen twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimits {
-    /// Keys remembered at once, tombstones included. Default: a million, some 400 MB and their answers.
+    /// Keys remembered at once, tombstones included, and marks of twins (P5). Default: a million, some 400 MB and their answers.
     pub records_max: u64,
-    /// Keys of one actor remembered at once, so that nobody alone shuts all others out. Default: half of `records_max`.
+    /// Keys and marks of one actor remembered at once, so that nobody alone shuts all others out. Default: half of `records_max`.
     ///
     /// Actors are counted in 4,096 groups by their tag, which is keyed: nobody chooses his group, and the few who share one share its bound.
     pub records_per_actor_max: u64,
-    /// Bytes of answers and labels, and [`RECORD_BYTES`](Self::RECORD_BYTES) for each record. Default: 1 GiB.
+    /// Bytes of answers and labels, [`RECORD_BYTES`](Self::RECORD_BYTES) for each record and [`MARK_BYTES`](Self::MARK_BYTES) for each
+    /// mark. Default: 1 GiB.
     ///
-    /// Only new keys are refused at this bound. The answer of a key that runs already is always kept, so the store may exceed the
+    /// Only new keys and marks are refused at this bound. The answer of a key that runs already is always kept, so the store may exceed the
     /// bound by the answers of what runs at that moment.
     pub bytes_max: u64,
     /// Audit lines kept; older ones go. Default: 100,000.
@@ -72,6 +74,9 @@ impl MemoryLimits {
     /// `examples/record_bytes.rs` measured up to 380, a label of 40 included, also where the index has just grown. A record that shares
     /// neither its terms nor its tenant with others takes 160 more.
     pub const RECORD_BYTES: u64 = 400;
+
+    /// What a mark is counted as: its entries in two trees, whose nodes are some two thirds full. `examples/record_bytes.rs` measured 228.
+    pub const MARK_BYTES: u64 = 256;
 }
 
 impl Default for MemoryLimits {
@@ -92,12 +97,14 @@ impl Default for MemoryLimits {
 #[derive(Debug)]
 pub struct Memory {
     shards: [Mutex<Shard>; SHARDS],
+    marks: [Mutex<Marks>; SHARDS],
     audit: Mutex<AuditRing>,
     epochs: Mutex<Epochs>,
     /// Records made so far: orders listings.
     born: AtomicU64,
+    /// Records and marks.
     records: AtomicU64,
-    /// Records by group of actors.
+    /// Records and marks by group of actors.
     held: Box<[AtomicU64]>,
     bytes: AtomicU64,
     tally: Arc<Tally>,
@@ -114,6 +121,7 @@ impl Memory {
         let barrier = clock.now();
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
+            marks: std::array::from_fn(|_| Mutex::default()),
             audit: Mutex::new(AuditRing::new(limits.audit_lines_max)),
             epochs: Mutex::new(Epochs::starting(barrier, Epoch(0))),
             born: AtomicU64::new(0),
@@ -218,7 +226,8 @@ impl Memory {
             due.extend(overtaken.map(|(due_at, place)| (due_at, index, place)));
         }
         due.sort_unstable();
-        let mut swept = Swept { more: due.len() > records_max, ..Swept::default() };
+        let (marks, more_marks) = self.sweep_marks(records_max.saturating_sub(due.len()))?;
+        let mut swept = Swept { marks, more: due.len() > records_max || more_marks, ..Swept::default() };
         for (_, index, place) in due.into_iter().take(records_max) {
             let mut shard = self.shard_at(index)?;
             let Some((before, actor)) = shard.get(place).map(|slot| (Kind::of(slot.state()), slot.actor()))
@@ -231,6 +240,53 @@ impl Memory {
             swept.count(before, shard.get(place).map(|slot| Kind::of(slot.state())));
         }
         Ok(swept)
+    }
+
+    fn mark_now(&self, twin: &Twin) -> Result<Marked, StoreError> {
+        let mut marks = self.marks_at(usize::from(twin.id.as_bytes()[0]) % SHARDS)?;
+        let now = self.time.now();
+        let found = marks.get(twin.id);
+        let (marked, put) = Marked::of(twin.bid.on(found, now));
+        if let Some(mark) = put {
+            if found.is_none() {
+                self.admit(twin.actor)?;
+                self.count_marks(twin.actor, 1);
+            }
+            marks.put(twin.id, twin.actor, mark);
+        }
+        Ok(marked)
+    }
+
+    /// Forgets up to `marks_max` marks, and says whether more are left whose window has passed.
+    fn sweep_marks(&self, marks_max: usize) -> Result<(u64, bool), StoreError> {
+        let now = self.time.now();
+        let mut gone = 0;
+        for index in 0..SHARDS {
+            let mut marks = self.marks_at(index)?;
+            while marks.is_due(now) {
+                if gone >= marks_max {
+                    return Ok((gone as u64, true));
+                }
+                if let Some(actor) = marks.forget_oldest() {
+                    self.count_marks(actor, 1_u64.wrapping_neg());
+                    gone += 1;
+                }
+            }
+        }
+        Ok((gone as u64, false))
+    }
+
+    /// Books marks of `actor` that came, or, wrapping, went.
+    fn count_marks(&self, actor: ActorTag, marks: u64) {
+        self.records.fetch_add(marks, Ordering::Relaxed);
+        if let Some(held) = self.held.get(group(actor)) {
+            held.fetch_add(marks, Ordering::Relaxed);
+        }
+        self.bytes.fetch_add(marks.wrapping_mul(MemoryLimits::MARK_BYTES), Ordering::Relaxed);
+    }
+
+    fn marks_at(&self, index: usize) -> Result<MutexGuard<'_, Marks>, StoreError> {
+        unpoisoned(self.marks.get(index).and_then(|marks| marks.lock().ok()))
     }
 
     /// Runs one step on a record of `actor` and keeps the books.
@@ -343,6 +399,10 @@ impl Store for Memory {
 
     fn resolve(&self, resolution: Resolution) -> StoreFuture<'_, Reply> {
         Box::pin(async move { self.resolve_now(resolution) })
+    }
+
+    fn mark_twin(&self, twin: Twin) -> StoreFuture<'_, Marked> {
+        Box::pin(async move { self.mark_now(&twin) })
     }
 
     fn scan(

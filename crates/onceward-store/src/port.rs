@@ -1,4 +1,4 @@
-//! The store port: ten operations, each one atomic step, and the audit log beside it.
+//! The store port: eleven operations, each one atomic step, and the audit log beside it.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -7,6 +7,7 @@ use onceward_core::{
     fingerprint::Fingerprint,
     record::{Attempt, AttemptId, Decision, DoubtReason, Epoch, Record, Sealed, Terms, Verdict},
     time::Timestamp,
+    twin::{Bid, Mark, TwinId},
 };
 
 use crate::{link::Link, tally::Tally};
@@ -50,6 +51,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// so that no verdict exists without its evidence (D4). Answers `Settled`, `Unchanged`, `Replay`, `Wait` or `Refuse`.
     fn resolve(&self, resolution: Resolution) -> StoreFuture<'_, Reply>;
 
+    /// Marks an effect as the one that was last let through for what it means, or says which one is (P5): [`Bid::on`], over the mark that
+    /// is found. Called under a claim, before its effect runs; a mark is no record, and neither listed nor counted as one.
+    ///
+    /// A mark that cannot be read stops nobody, and is written anew: it is a second guard beside the key, and must not bar a meaning for
+    /// good.
+    fn mark_twin(&self, twin: Twin) -> StoreFuture<'_, Marked>;
+
     /// Lists records without their outcomes, the one first whose key was first seen last; so paging neither skips nor repeats a record that
     /// changes meanwhile. A page is a consistent view; two pages may straddle changes. A filter that fits few records may give short
     /// pages, even empty ones, before the end.
@@ -60,7 +68,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         entries_max: usize,
     ) -> StoreFuture<'_, Page>;
 
-    /// Visits up to `records_max` records that time has overtaken, oldest first, and lets `Event::Swept` decide (T3).
+    /// Visits up to `records_max` records and marks that time has overtaken: lets `Event::Swept` decide of records, oldest first (T3), and
+    /// forgets marks whose window has passed (P5).
     fn sweep(&self, records_max: usize) -> StoreFuture<'_, Swept>;
 
     /// A round trip that proves the store can be written to, and what it says of itself.
@@ -191,6 +200,26 @@ pub enum ResolutionChange {
     Erase,
 }
 
+/// What an effect asks of the mark of its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Twin {
+    /// What it means.
+    pub id: TwinId,
+    /// Whose it is: a bound may be drawn by actors. The same for all who bid for one mark.
+    pub actor: ActorTag,
+    /// Who wants it, for how long, and in whose place.
+    pub bid: Bid,
+}
+
+/// What the store answers to a bid for a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marked {
+    /// The bidder holds it.
+    Held,
+    /// Another one does.
+    Taken(Mark),
+}
+
 /// What the store answers to a claim, a renewal, a settlement or a resolution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -271,7 +300,9 @@ pub struct Swept {
     pub forgotten: u64,
     /// Claims whose lease had lapsed, now in doubt (L4).
     pub doubted: u64,
-    /// Whether records are left that time has overtaken.
+    /// Marks forgotten whose window had passed (P5).
+    pub marks: u64,
+    /// Whether records or marks are left that time has overtaken.
     pub more: bool,
 }
 

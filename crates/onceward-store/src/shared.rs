@@ -8,6 +8,7 @@
 //! - `resilience`: times, repetition, the circuit breaker.
 //! - `server_time`: everybody's present is the database server's.
 //! - `watch`: the ends of what other processes run.
+//! - `marks`: which effect was last let through for what it means.
 //!
 //! Nobody can tell a dead process from a slow one here: the claims of a dead one are in doubt when their lease has lapsed (L4), not at once.
 
@@ -16,6 +17,7 @@ mod change;
 mod entropy;
 mod gather;
 mod known;
+mod marks;
 mod resilience;
 mod server_time;
 pub(crate) mod supervised;
@@ -58,8 +60,9 @@ use crate::{
     epoch::ClockedEpochs,
     link::Link,
     port::{
-        AuditCursor, AuditLog, ChangeFuture, Claim, Clock, Entry, EntryFilter, Health, Page, PageCursor,
-        Reply, Resolution, Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
+        AuditCursor, AuditLog, ChangeFuture, Claim, Clock, Entry, EntryFilter, Health, Marked, Page,
+        PageCursor, Reply, Resolution, Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
+        Twin,
     },
     tally::Tally,
 };
@@ -343,6 +346,10 @@ impl Store for Shared {
 
     fn resolve(&self, resolution: Resolution) -> StoreFuture<'_, Reply> {
         Box::pin(self.core.answer(resolution.into()))
+    }
+
+    fn mark_twin(&self, twin: Twin) -> StoreFuture<'_, Marked> {
+        Box::pin(self.core.mark_twin(twin))
     }
 
     fn scan(

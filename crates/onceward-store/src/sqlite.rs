@@ -13,6 +13,7 @@
 //! where that was left beside it; after any other restoration of a backup, call [`Store::raise_barrier`].
 
 mod ledger;
+mod marks;
 mod open_error;
 mod place;
 mod question;
@@ -44,8 +45,8 @@ use self::{
 };
 use crate::{
     port::{
-        AuditCursor, AuditLog, Claim, Clock, EntryFilter, Health, Page, PageCursor, Reply, Resolution,
-        Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept,
+        AuditCursor, AuditLog, Claim, Clock, EntryFilter, Health, Marked, Page, PageCursor, Reply,
+        Resolution, Settle, Store, StoreError, StoreFuture, Stored, StoredAudit, Swept, Twin,
     },
     tally::Tally,
 };
@@ -228,6 +229,10 @@ impl Store for Sqlite {
 
     fn resolve(&self, resolution: Resolution) -> StoreFuture<'_, Reply> {
         Box::pin(self.ask(resolution))
+    }
+
+    fn mark_twin(&self, twin: Twin) -> StoreFuture<'_, Marked> {
+        Box::pin(self.ask(twin))
     }
 
     fn scan(

@@ -6,9 +6,10 @@ use onceward_core::{
     actor::{ActorTag, KeyTag},
     record::{Attempt, Decision, DoubtReason, Epoch, Event, Record, State},
     time::Timestamp,
+    twin::{Mark, Placed},
 };
 
-use crate::port::{Claim, EntryFilter, Reply, ResolutionChange, Settle, Swept, Undated};
+use crate::port::{Claim, EntryFilter, Marked, Reply, ResolutionChange, Settle, Swept, Undated};
 
 impl Claim {
     /// The arrival of this claim under the epoch that it would hold.
@@ -74,6 +75,17 @@ impl Reply {
     }
 }
 
+impl Marked {
+    /// What is answered to a bid, and the mark to be written, where there is one.
+    pub(crate) fn of(placed: Placed) -> (Self, Option<Mark>) {
+        match placed {
+            Placed::Set(mark) => (Self::Held, Some(mark)),
+            Placed::Held => (Self::Held, None),
+            Placed::Taken(mark) => (Self::Taken(mark), None),
+        }
+    }
+}
+
 impl EntryFilter {
     /// Whether a listing shows this record.
     pub(crate) fn admits(&self, state: &State, actor: ActorTag, key: KeyTag) -> bool {
@@ -83,7 +95,8 @@ impl EntryFilter {
     }
 }
 
-/// A state without what belongs to it. Its number is its place in [`crate::Health::records`] and its name in files.
+/// A state without what belongs to it, or that a row is no record. Its number is its name in files, and a state's is its place in
+/// [`crate::Health::records`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Absent = 0,
@@ -91,6 +104,12 @@ pub(crate) enum Kind {
     Done = 2,
     InDoubt = 3,
     Tombstone = 4,
+    /// The mark of a twin (P5).
+    #[cfg_attr(
+        not(feature = "shared"),
+        expect(dead_code, reason = "only where marks lie among the records of a database")
+    )]
+    Mark = 5,
 }
 
 impl Kind {
@@ -237,10 +256,14 @@ impl Swept {
     /// Counts one visit by what it made of a record.
     pub(crate) fn count(&mut self, before: Kind, after: Option<Kind>) {
         match (before, after) {
+            (Kind::Mark, None) => self.marks += 1,
             (_, None) => self.forgotten += 1,
             (Kind::Done, Some(Kind::Tombstone)) => self.expired += 1,
             (Kind::Claimed, Some(Kind::InDoubt)) => self.doubted += 1,
-            (Kind::Absent | Kind::Claimed | Kind::Done | Kind::InDoubt | Kind::Tombstone, Some(_)) => {}
+            (
+                Kind::Absent | Kind::Claimed | Kind::Done | Kind::InDoubt | Kind::Tombstone | Kind::Mark,
+                Some(_),
+            ) => {}
         }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::{
 
 use onceward_core::{actor::LookupId, record::Attempt, time::Timestamp};
 use onceward_store::{
-    Claim, EntryFilter, Health, Memory, Page, PageCursor, Reply, Resolution, Settle, Store, StoreError,
-    StoreFuture, Stored, Swept,
+    Claim, EntryFilter, Health, Marked, Memory, Page, PageCursor, Reply, Resolution, Settle, Store,
+    StoreError, StoreFuture, Stored, Swept, Twin,
 };
 
 #[derive(Debug)]
@@ -65,6 +65,10 @@ impl Store for Flaky {
 
     fn resolve(&self, resolution: Resolution) -> StoreFuture<'_, Reply> {
         self.or_dark(self.inner.resolve(resolution))
+    }
+
+    fn mark_twin(&self, twin: Twin) -> StoreFuture<'_, Marked> {
+        self.or_dark(self.inner.mark_twin(twin))
     }
 
     fn scan(

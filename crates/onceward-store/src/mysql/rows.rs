@@ -90,6 +90,7 @@ impl Mysql {
         let read = script.begin("SELECT place, id, mark, head FROM ");
         script.add(&self.tables.fill("{records}")).add(" FORCE INDEX (").add(index).add(") WHERE place < ");
         script.number(after.map_or(u64::MAX, |PageCursor(place)| place));
+        script.add(" AND state <> ").number(Kind::Mark as u8);
         if let Some(key) = filter.key {
             script.add(" AND key_tag = ").bytes(key.as_bytes());
         }

@@ -204,7 +204,7 @@ SELECT server.replica, r.mark, r.head, NULL::bytea, r.id, r.place
 FROM (SELECT pg_is_in_recovery() AS replica) AS server
 LEFT JOIN LATERAL (
     SELECT r.id, r.mark, r.head, r.place FROM {schema}.records AS r
-    WHERE r.place < $1 {filter} ORDER BY r.place DESC LIMIT $2
+    WHERE r.place < $1 AND r.kind <> 5 {filter} ORDER BY r.place DESC LIMIT $2
 ) AS r ON true
 ORDER BY r.place DESC";
 

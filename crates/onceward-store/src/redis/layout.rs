@@ -161,7 +161,7 @@ pub(super) fn state(row: &NewRow) -> String {
 pub(super) fn scores(kind: Kind) -> Range<u64> {
     match kind {
         Kind::InDoubt => BIRTHS_FROM..u64::MAX,
-        Kind::Absent | Kind::Claimed | Kind::Done | Kind::Tombstone => {
+        Kind::Absent | Kind::Claimed | Kind::Done | Kind::Tombstone | Kind::Mark => {
             let from = kind as u64 * KIND_SPAN;
             from..from + KIND_SPAN
         }
@@ -301,6 +301,12 @@ mod tests {
         let never: u64 = state(&row(Kind::Tombstone, None, None)).parse().expect("a number");
         assert!(scores(Kind::Tombstone).contains(&never) && never < BIRTHS_FROM);
         assert!(!due_scores(Kind::Tombstone, Timestamp::from_ms(u64::MAX)).contains(&never));
+        let mark: u64 = state(&row(Kind::Mark, Some(1_700_000_000_000), None)).parse().expect("a number");
+        assert!(
+            scores(Kind::Mark).contains(&mark)
+                && mark < BIRTHS_FROM
+                && !scores(Kind::Tombstone).contains(&mark)
+        );
     }
 
     #[test]

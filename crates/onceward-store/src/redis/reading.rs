@@ -103,7 +103,7 @@ impl Database {
         rows_max: usize,
     ) -> Result<Vec<(LookupId, StoredRow)>, Fault> {
         let ranges = Partition::all().flat_map(|partition| {
-            [Kind::Absent, Kind::Claimed, Kind::Done, Kind::Tombstone].map(|kind| {
+            [Kind::Absent, Kind::Claimed, Kind::Done, Kind::Tombstone, Kind::Mark].map(|kind| {
                 let scores = due_scores(kind, now);
                 Range { partition, first: scores.start.to_string(), last: (scores.end - 1).to_string() }
             })
@@ -158,7 +158,9 @@ impl Database {
         }
         let ids = found.into_iter().map(|(_, id)| id).collect::<Vec<_>>();
         let rows = self.rows(&ids, false).await?;
-        let admitted = |row: &Unpacked| !filter.in_doubt_only || row.kind == Kind::InDoubt as u8;
+        let admitted = |row: &Unpacked| {
+            row.kind != Kind::Mark as u8 && (!filter.in_doubt_only || row.kind == Kind::InDoubt as u8)
+        };
         let rows = ids.into_iter().zip(rows).filter_map(|(id, row)| Some((id, row.filter(admitted)?.row)));
         Ok(Listed { rows: rows.collect(), next: after.map(|place| PageCursor(place.cursor())) })
     }

@@ -47,8 +47,8 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Takes a row that cannot be read out of what [`Backend::due`] finds; it stays where it is.
     fn quarantine(&self, id: LookupId, mark: Mark) -> StoreFuture<'_, ()>;
 
-    /// Up to `rows_max` rows that the filter admits, those first that were made last, without their outcomes; and where the next
-    /// page starts.
+    /// Up to `rows_max` rows of records that the filter admits, those first that were made last, without their outcomes; and where the
+    /// next page starts. Rows of [`Kind::Mark`] are none.
     fn list(
         &self,
         filter: EntryFilter,
@@ -241,7 +241,7 @@ pub(crate) struct ClockReading {
 pub(crate) struct Survey {
     /// What survives an acknowledged operation, as [`crate::Health`] names it.
     pub(crate) durability: &'static str,
-    /// Rows by kind.
+    /// Rows by kind; marks are not counted.
     pub(crate) rows: [u64; 5],
     /// Bytes that they take, as far as known.
     pub(crate) bytes: u64,

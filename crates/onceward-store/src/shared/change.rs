@@ -22,7 +22,7 @@ use crate::{
 
 /// Times that one operation decides anew because another process changed the row in between. Few processes meet at one key, and each
 /// time one of them got on; who fails this often is refused for the moment, and nothing of it happened.
-const ROUNDS_MAX: usize = 16;
+pub(super) const ROUNDS_MAX: usize = 16;
 
 /// What is asked about one record.
 #[derive(Debug)]

@@ -18,13 +18,13 @@ use crate::{
     step::Kind,
 };
 
-/// Records that one sweep visits at most, whatever it was asked: 100 to 200 a round leave room for claims beside it.
+/// Rows that one sweep visits at most, whatever it was asked: 100 to 200 a round leave room for claims beside it.
 const SWEEP_RECORDS_MAX: usize = 200;
 
 /// How often the sweep counts what is in doubt. It may cost the database a look at many rows.
 const DOUBTS_PERIOD: Duration = Duration::from_secs(5);
 
-/// A record under way to what time made of it.
+/// A row under way to what time made of it.
 struct Visit {
     before: Option<Kind>,
     after: Option<Kind>,
@@ -52,8 +52,12 @@ impl Core {
         Ok(swept)
     }
 
-    /// Begins to swap one record for what time made of it.
+    /// Begins to swap one record for what time made of it, or a mark for nothing.
     async fn visit(&self, id: LookupId, row: StoredRow) -> Result<Option<Visit>, StoreError> {
+        if codec::is_mark(&row.head) {
+            let asked = self.forget_mark(id, &row)?;
+            return Ok(Some(Visit { before: Some(Kind::Mark), after: None, asked }));
+        }
         let StoredRow { mark, head, .. } = row;
         let read = match codec::decode_head(id, &head) {
             Ok((record, _)) if record.inquiry.is_some() => match self.whole(id, mark).await? {

@@ -320,7 +320,7 @@ impl Rows {
     fn list(&self, filter: &EntryFilter, after: Option<PageCursor>, rows_max: usize) -> Listed {
         let before = after.map_or(u64::MAX, |PageCursor(born)| born);
         let mut found: Vec<_> = (self.rows.iter())
-            .filter(|(_, row)| row.born < before)
+            .filter(|(_, row)| row.born < before && row.new.kind != Kind::Mark)
             .filter(|(_, row)| !filter.in_doubt_only || row.new.kind == Kind::InDoubt)
             .filter(|(_, row)| filter.key.is_none_or(|key| key == row.new.key))
             .filter(|(_, row)| filter.actor.is_none_or(|actor| actor == row.new.actor))

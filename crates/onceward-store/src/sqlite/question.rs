@@ -5,11 +5,12 @@ use tokio::sync::oneshot;
 
 use super::{
     ledger::from_time,
+    marks,
     transaction::{Found, Transaction},
     writer::Failure,
 };
 use crate::{
-    port::{Claim, Reply, Resolution, StoreError, StoredAudit, Swept},
+    port::{Claim, Marked, Reply, Resolution, StoreError, StoredAudit, Swept, Twin},
     step::{Census, Kind},
 };
 
@@ -115,6 +116,19 @@ impl Question for Resolution {
     }
 }
 
+impl Question for Twin {
+    type Answer = Marked;
+
+    fn run(self, transaction: &mut Transaction<'_>) -> rusqlite::Result<Marked> {
+        let found = marks::find(transaction, self.id)?;
+        let (marked, put) = Marked::of(self.bid.on(found, transaction.now));
+        if let Some(mark) = put {
+            marks::put(transaction, self.id, mark)?;
+        }
+        Ok(marked)
+    }
+}
+
 /// Visits what is due.
 pub(super) struct Sweep {
     pub(super) records_max: usize,
@@ -130,7 +144,8 @@ impl Question for Sweep {
             due.extend(due_of(transaction, kind, records_max + 1)?);
         }
         due.sort_unstable();
-        let mut swept = Swept { more: due.len() > records_max, ..Swept::default() };
+        let (marks, more_marks) = marks::forget(transaction, records_max.saturating_sub(due.len()))?;
+        let mut swept = Swept { marks, more: due.len() > records_max || more_marks, ..Swept::default() };
         for (_, id) in due.into_iter().take(records_max) {
             let found = transaction.find(id)?;
             if let Found::Unreadable { place } = found {

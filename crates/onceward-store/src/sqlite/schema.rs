@@ -9,7 +9,8 @@ use super::{Durability, open_error::OpenError, place::Place};
 const APPLICATION_ID: i64 = 0x6f6e_6377;
 
 /// Every change of shape, in order. One that was released never changes again: its checksum is in the files that it made.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_records.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_records.sql"), include_str!("migrations/0002_marks.sql")];
 
 /// How long a statement waits for a lock of another process: readers take none that a writer needs but for moments, at recovery.
 const BUSY_MS: u64 = 5_000;
@@ -191,11 +192,16 @@ mod tests {
     #[test]
     fn released_migrations_are_what_they_were() {
         let sums: Vec<_> = MIGRATIONS.iter().map(|sql| checksum(sql)).collect();
-        assert_eq!(sums, [MIGRATION_1]);
+        assert_eq!(sums, [MIGRATION_1, MIGRATION_2]);
     }
 
     const MIGRATION_1: [u8; 32] = [
         0x24, 0x6d, 0x98, 0xe2, 0xb9, 0x0f, 0x23, 0x7c, 0x00, 0xfe, 0x2c, 0x00, 0xf8, 0x96, 0x6b, 0x6a, 0x8e,
         0x77, 0x80, 0xf8, 0x80, 0xcc, 0xc2, 0x85, 0x95, 0x7a, 0x47, 0x71, 0xb1, 0xd8, 0xc3, 0x56,
+    ];
+
+    const MIGRATION_2: [u8; 32] = [
+        0x54, 0xc7, 0x8f, 0x2c, 0xa4, 0x89, 0xe9, 0x49, 0xe4, 0x42, 0xfb, 0xd8, 0xe9, 0x4f, 0xe6, 0x55, 0xf1,
+        0x7a, 0x33, 0x64, 0x3c, 0xb0, 0x1c, 0x3d, 0x0e, 0x4f, 0x54, 0xd5, 0x3f, 0x4b, 0x38, 0x01,
     ];
 }

@@ -5,12 +5,15 @@ use std::{path::Path, sync::Arc, time::Duration};
 use onceward_core::{
     actor::{ActorTag, KeyTag, Label, LookupId, Tenant},
     fingerprint::Fingerprint,
-    record::{AfterRetention, Attempt, AttemptId, Decision, OnLapse, OnMismatch, Record, Sealed, Terms},
+    record::{
+        AfterRetention, Attempt, AttemptId, Decision, Epoch, OnLapse, OnMismatch, Record, Sealed, Terms,
+    },
     time::Timestamp,
+    twin::{Bid, Holder, TwinId},
 };
 use onceward_store::{
-    Claim, ManualClock, OpenError, Reply, Settle, Sqlite, SqliteOptions, Store, StoreError, Stored, Undated,
-    conformance::STARTED_MS,
+    Claim, ManualClock, OpenError, Reply, Settle, Sqlite, SqliteOptions, Store, StoreError, Stored, Twin,
+    Undated, conformance::STARTED_MS,
 };
 
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -50,6 +53,19 @@ pub(crate) fn claim(number: u64) -> Claim {
         issued_at: None,
         undated: Undated::Execute,
         request: None,
+    }
+}
+
+/// How long marks hold.
+pub(crate) const WINDOW: Duration = Duration::from_mins(10);
+
+/// A bid of key `holder` for the mark of meaning `meaning`.
+pub(crate) fn bid(meaning: u64, holder: u64) -> Twin {
+    let holder = Holder { id: id(holder), epoch: Epoch(1) };
+    Twin {
+        id: TwinId::from_bytes(*id(1_000_000 + meaning).as_bytes()),
+        actor: ActorTag::from_bytes([1; 8]),
+        bid: Bid { holder, window: WINDOW, replaces: None },
     }
 }
 

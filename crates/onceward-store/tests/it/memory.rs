@@ -7,8 +7,8 @@ use onceward_core::{
     record::{AttemptId, Decision, Denial},
 };
 use onceward_store::{
-    AuditLog, Claim, EntryFilter, ManualClock, Memory, MemoryLimits, ResolutionChange, Settle, Store,
-    StoreError, Stored,
+    AuditLog, Claim, EntryFilter, ManualClock, Marked, Memory, MemoryLimits, ResolutionChange, Settle, Store,
+    StoreError, Stored, Twin,
     conformance::{Damage, Subject, Survival},
 };
 
@@ -112,6 +112,46 @@ async fn an_answer_fits_always_and_the_next_key_does_not() {
     let settled = store.settle(kit::id(1), first, Settle::Complete(kit::answer(1))).await;
     assert_eq!(kit::decision(settled), Decision::Settled);
     let refused = store.claim(kit::claim(2)).await;
+    assert!(matches!(refused, Err(StoreError::Full { limit: "bytes_max" })), "{refused:?}");
+}
+
+/// Marks take of the room of records, and give it back.
+// covers: S1, P5, T3
+#[tokio::test]
+async fn marks_have_the_bounds_of_records() {
+    let clock = kit::clock();
+    let limits = MemoryLimits { records_max: 4, records_per_actor_max: 3, ..MemoryLimits::default() };
+    let store = Memory::new(limits, clock.clone());
+    kit::granted(&store, 1).await;
+    for meaning in [1, 2] {
+        assert_eq!(store.mark_twin(kit::bid(meaning, 1)).await.unwrap(), Marked::Held);
+    }
+    let refused = store.mark_twin(kit::bid(3, 1)).await;
+    assert!(matches!(refused, Err(StoreError::Full { limit: "records_per_actor_max" })), "{refused:?}");
+    let other = Twin { actor: ActorTag::from_bytes([2; 8]), ..kit::bid(3, 1) };
+    assert_eq!(store.mark_twin(other).await.unwrap(), Marked::Held);
+    let refused = store.mark_twin(Twin { actor: ActorTag::from_bytes([3; 8]), ..kit::bid(4, 1) }).await;
+    assert!(matches!(refused, Err(StoreError::Full { limit: "records_max" })), "{refused:?}");
+    // What is there is asked and taken over as ever.
+    assert!(matches!(store.mark_twin(kit::bid(1, 2)).await.unwrap(), Marked::Taken(_)));
+    clock.advance(kit::WINDOW);
+    assert_eq!(store.mark_twin(kit::bid(1, 2)).await.unwrap(), Marked::Held);
+    let bytes = async || store.health().await.expect("it answers").bytes;
+    let full = bytes().await;
+    assert_eq!(store.sweep(10).await.expect("it answers").marks, 2);
+    assert_eq!(full - bytes().await, 2 * MemoryLimits::MARK_BYTES);
+    assert_eq!(store.mark_twin(kit::bid(5, 1)).await.unwrap(), Marked::Held);
+}
+
+// covers: S1, P5
+#[tokio::test]
+async fn marks_count_against_the_bytes() {
+    let bytes_max = MemoryLimits::MARK_BYTES + 1;
+    let store = limited(MemoryLimits { bytes_max, ..MemoryLimits::default() });
+    for meaning in [1, 2] {
+        assert_eq!(store.mark_twin(kit::bid(meaning, 1)).await.unwrap(), Marked::Held);
+    }
+    let refused = store.mark_twin(kit::bid(3, 1)).await;
     assert!(matches!(refused, Err(StoreError::Full { limit: "bytes_max" })), "{refused:?}");
 }
 

@@ -4,6 +4,7 @@ mod clock;
 mod faults;
 mod history;
 mod kit;
+mod marks;
 mod processes;
 mod resilience;
 mod suite;
