@@ -22,6 +22,8 @@ pub mod name {
     pub const ONCEWARD_PROBLEM: &str = "onceward-problem";
     /// Until when the client means it (F5).
     pub const INTENT_EXPIRES_AT: &str = "intent-expires-at";
+    /// The token by which a caller says that it wants an effect once more; a refusal offers it under the same name (P5).
+    pub const EFFECT_CONFIRM: &str = "effect-confirm";
 }
 
 /// How an answer stands to the effect: the values of `Intent-Status` (C2).

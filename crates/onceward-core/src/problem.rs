@@ -5,12 +5,12 @@ mod shape;
 
 pub use page::page;
 
-use alloc::{borrow::ToOwned, format, string::String};
+use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 
 use crate::{
     key::Key,
     profile::Manner,
-    refusal::{Refusal, Retry, Told},
+    refusal::{Duplicate, Earlier, Refusal, Retry, Told},
     time::Timestamp,
 };
 
@@ -31,6 +31,8 @@ pub struct Problem<'a> {
     pub cause: Option<&'a str>,
     /// Where the state of this key can be read.
     pub status_url: Option<&'a str>,
+    /// Where the state of the effect can be read that this request may repeat.
+    pub earlier_url: Option<&'a str>,
 }
 
 /// The form in which a problem is written.
@@ -191,8 +193,9 @@ impl Problem<'_> {
         for (name, value) in self.members(manner) {
             let mut plain = String::new();
             value.push_plain(&mut plain);
-            // A page that shows its key would put it into screenshots and prompts (K6); programs read it in the other forms.
-            if name != "idempotency_key" {
+            // A page that shows its key would put it into screenshots and prompts (K6); programs read it, and what goes with it, in the
+            // other forms.
+            if !matches!(name, "idempotency_key" | "confirm") {
                 rows.push_str("<dt>");
                 push_escaped(&mut rows, name);
                 rows.push_str("</dt><dd>");
@@ -211,7 +214,14 @@ impl Problem<'_> {
         push_escaped(&mut text, &self.detail());
         text.push_str("</p><p><strong>What to do:</strong> ");
         push_escaped(&mut text, problem_type.next_action);
-        text.push_str("</p><dl>");
+        text.push_str("</p>");
+        if let Refusal::PossibleDuplicate(duplicate) = self.refusal {
+            // No form of a page can send a field.
+            text.push_str("<p>A page cannot confirm. To have it once more from here, submit it anew after ");
+            push_escaped(&mut text, &clock_time(duplicate.earlier.until));
+            text.push_str(".</p>");
+        }
+        text.push_str("<dl>");
         text.push_str(&rows);
         text.push_str("</dl><footer>Answered by onceward, not by the site.</footer></main></body></html>\n");
         text
@@ -235,9 +245,30 @@ impl Problem<'_> {
             ("next_action", Some(Value::Text(problem_type.next_action.to_owned()))),
             ("cause", self.cause.map(|cause| Value::Text(cause.to_owned()))),
             ("status_url", self.status_url.map(|url| Value::Text(url.to_owned()))),
+            ("earlier", self.duplicate().map(|duplicate| self.earlier(&duplicate.earlier))),
+            ("confirm", self.duplicate().map(|duplicate| Value::Text(duplicate.confirmation.to_text()))),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    fn duplicate(&self) -> Option<&Duplicate> {
+        match self.refusal {
+            Refusal::PossibleDuplicate(duplicate) => Some(duplicate),
+            _ => None,
+        }
+    }
+
+    fn earlier(&self, earlier: &Earlier) -> Value {
+        let members = [
+            ("key", earlier.key.map(|key| format!("{key}"))),
+            ("state", Some(earlier.seen.as_str().to_owned())),
+            ("sent_at", Some(format!("{}", earlier.sent_at))),
+            ("until", Some(format!("{}", earlier.until))),
+            ("status_url", self.earlier_url.map(ToOwned::to_owned)),
+        ];
+        let members = members.into_iter().filter_map(|(name, text)| Some((name, Value::Text(text?))));
+        Value::Members(members.collect())
     }
 }
 
@@ -252,6 +283,8 @@ enum Value {
     Text(String),
     Number(u64),
     Bool(bool),
+    /// An object: as JSON writes it, it is a flow mapping of YAML, too (YAML 1.2.2, 7.4.2).
+    Members(Vec<(&'static str, Value)>),
 }
 
 impl Value {
@@ -259,6 +292,15 @@ impl Value {
         match self {
             Self::Text(value) => push_quoted(text, value),
             Self::Number(_) | Self::Bool(_) => self.push_plain(text),
+            Self::Members(members) => {
+                for (number, (name, value)) in members.iter().enumerate() {
+                    text.push(if number == 0 { '{' } else { ',' });
+                    push_quoted(text, name);
+                    text.push(':');
+                    value.push(text);
+                }
+                text.push('}');
+            }
         }
     }
 
@@ -267,6 +309,14 @@ impl Value {
             Self::Text(value) => text.push_str(value),
             Self::Number(value) => text.push_str(&format!("{value}")),
             Self::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
+            Self::Members(members) => {
+                for (number, (name, value)) in members.iter().enumerate() {
+                    text.push_str(if number == 0 { "" } else { ", " });
+                    text.push_str(name);
+                    text.push(' ');
+                    value.push_plain(text);
+                }
+            }
         }
     }
 }

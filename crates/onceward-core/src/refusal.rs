@@ -1,14 +1,17 @@
 //! Every no that the protocol defines (C3). A refusal is a value, not an error.
 
+use alloc::boxed::Box;
 use core::{fmt, time::Duration};
 
 use crate::{
+    actor::{KeyTag, LookupId},
     header::IntentStatus,
     key::KeyInvalid,
     outcome::Untouched,
     precondition::{PreconditionInvalid, Snapshot},
-    record::{Denial, DoubtReason},
+    record::{Denial, DoubtReason, Seen},
     time::Timestamp,
+    twin::Confirmation,
 };
 
 /// Why a request is not executed, or not answered from a store.
@@ -91,6 +94,43 @@ pub enum Refusal {
         /// What is current, where the resource has snapshots.
         current: Option<Snapshot>,
     },
+    /// Another key of the same actor asked for the same lately (P5).
+    PossibleDuplicate(Box<Duplicate>),
+}
+
+/// What a request is told that asks for the same as an earlier one, under another key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// The effect that stands.
+    pub earlier: Earlier,
+    /// What the request carries if it is wanted all the same.
+    pub confirmation: Confirmation,
+    /// What it carried already.
+    pub sent: Sent,
+}
+
+/// An earlier effect, as its own actor is shown it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// Under which its record is found.
+    pub id: LookupId,
+    /// Stands for its key; `None` where its record cannot be read.
+    pub key: Option<KeyTag>,
+    /// What is known of it.
+    pub seen: Seen,
+    /// When its request was sent, or when it was let through where that cannot be read.
+    pub sent_at: Timestamp,
+    /// From when on it stops no other key.
+    pub until: Timestamp,
+}
+
+/// Whether a possible duplicate came with a confirmation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It did not.
+    Nothing,
+    /// With one that is not good here: too old, of another key, or about another effect.
+    NoGood,
 }
 
 /// What is known about an effect in doubt.
@@ -145,6 +185,8 @@ pub enum Retry {
     NewKey,
     /// Wait until a resolver or a person has found out.
     AfterResolution,
+    /// Send the same again with the same key and the confirmation that is offered, if it is wanted.
+    Confirmed,
     /// Do not.
     Never,
 }
@@ -157,6 +199,7 @@ impl Retry {
             Self::SameKey => "same-key",
             Self::NewKey => "new-key",
             Self::AfterResolution => "after-resolution",
+            Self::Confirmed => "confirmed",
             Self::Never => "never",
         }
     }
@@ -256,6 +299,8 @@ problem_types! {
         "Read the resource again, decide again, and send the write with a new key.";
     Self::SnapshotStale { .. } => "snapshot-stale", 409, "The data changed since it was read", NewKey,
         "Read again, decide again, and send the write with a new key.";
+    Self::PossibleDuplicate(_) => "possible-duplicate", 409, "The same was asked for before, under another key", Confirmed,
+        "Look at the earlier effect. Only if it is wanted once more, send the same with the same key and Effect-Confirm.";
 }
 
 impl Refusal {
@@ -302,7 +347,8 @@ impl Refusal {
             | Self::PreconditionRequired
             | Self::PreconditionInvalid(_)
             | Self::PreconditionFailed
-            | Self::SnapshotStale { .. } => Effect::None,
+            | Self::SnapshotStale { .. }
+            | Self::PossibleDuplicate(_) => Effect::None,
         }
     }
 
@@ -342,7 +388,8 @@ impl Refusal {
             | Self::PreconditionRequired
             | Self::PreconditionInvalid(_)
             | Self::PreconditionFailed
-            | Self::SnapshotStale { .. } => None,
+            | Self::SnapshotStale { .. }
+            | Self::PossibleDuplicate(_) => None,
         }
     }
 
@@ -376,7 +423,8 @@ impl Refusal {
             | Self::PreconditionRequired
             | Self::PreconditionInvalid(_)
             | Self::PreconditionFailed
-            | Self::SnapshotStale { .. } => None,
+            | Self::SnapshotStale { .. }
+            | Self::PossibleDuplicate(_) => None,
         }
     }
 
@@ -460,7 +508,28 @@ impl fmt::Display for Refusal {
             Self::SnapshotStale { current: None } => {
                 f.write_str("the data changed since the snapshot that the request names")
             }
+            Self::PossibleDuplicate(duplicate) => fmt_duplicate(duplicate, f),
         }
+    }
+}
+
+fn fmt_duplicate(duplicate: &Duplicate, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Duplicate { earlier, sent, .. } = duplicate;
+    let became = match earlier.seen {
+        Seen::Claimed => "that runs now",
+        Seen::Done => "that happened",
+        Seen::InDoubt => "that may have happened",
+        Seen::Expired => "that is over, its answer no longer kept",
+        Seen::Unreadable => "what became of that cannot be read",
+    };
+    write!(
+        f,
+        "the same was asked for under another key at {}, and {became}; nothing was sent",
+        earlier.sent_at
+    )?;
+    match sent {
+        Sent::Nothing => Ok(()),
+        Sent::NoGood => f.write_str(", for Effect-Confirm is too old or about another key or effect"),
     }
 }
 

@@ -55,6 +55,10 @@ pub(crate) struct AuditEvent<'a> {
     pub(crate) drifted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) evidence: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) twin: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) earlier_key: Option<String>,
     pub(crate) latency_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) request_id: Option<&'a str>,
@@ -80,6 +84,8 @@ impl<'a> AuditEvent<'a> {
             reason: None,
             drifted: false,
             evidence: None,
+            twin: None,
+            earlier_key: None,
             latency_ms: 0,
             request_id: None,
             run_id: None,

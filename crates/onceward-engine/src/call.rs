@@ -10,6 +10,7 @@ use onceward_core::{
     record::Drift,
     refusal::{Refusal, Told},
     secret::Secret,
+    twin::{Confirmation, TwinId},
 };
 use onceward_store::Undated;
 use zeroize::Zeroizing;
@@ -40,6 +41,41 @@ pub struct Call {
     pub undated: Undated,
     /// What a resolver will need of the request, kept sealed until the effect is known to be over; `None` where none would look (D2).
     pub request: Option<Zeroizing<Vec<u8>>>,
+    /// Whether effects of other keys that mean the same stand in its way (P5).
+    pub twins: Twins,
+}
+
+/// Whether a call looks for effects of other keys that mean the same (P5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Twins {
+    /// Its route does not ask for it.
+    Ignored,
+    /// Its route does, and its body lacks what says what it means: it runs by its key alone, and that is counted.
+    Unread,
+    /// It does.
+    Sought(TwinGuard),
+}
+
+/// What a call means, and what it brings to be run all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TwinGuard {
+    /// What it means.
+    pub id: TwinId,
+    /// How long its effect then stands in the way of others.
+    pub window: Duration,
+    /// What its caller says about an effect that stands in its way.
+    pub consent: Consent,
+}
+
+/// What a caller says about an effect that stands in its way: its `Effect-Confirm`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// Nothing.
+    None,
+    /// Something that is no confirmation.
+    Unreadable,
+    /// This.
+    Token(Confirmation),
 }
 
 impl Call {

@@ -25,6 +25,7 @@ use crate::{
     probe::Stage,
     records::Patience,
     seal::SealContext,
+    twin::TwinNote,
     waiters::Place,
 };
 
@@ -51,6 +52,8 @@ pub(crate) struct Drive {
     pub(crate) call: Call,
     pub(crate) id: LookupId,
     pub(crate) label: Label,
+    /// What it met of other effects that mean the same, once it looked.
+    pub(crate) twin: Option<TwinNote>,
     began: Instant,
 }
 
@@ -69,7 +72,7 @@ enum Arrival {
 impl Drive {
     pub(crate) fn new(engine: &Engine, call: Call, label: Label) -> Self {
         let id = call.id(&engine.0.secret);
-        Self { engine: engine.clone(), call, id, label, began: Instant::now() }
+        Self { engine: engine.clone(), call, id, label, twin: None, began: Instant::now() }
     }
 
     pub(crate) async fn run<A, F, W>(self, effect: F, sender: oneshot::Sender<Ran<A>>)
@@ -370,11 +373,16 @@ impl Drive {
         let at = self.engine.now();
         let took = self.began.elapsed();
         self.engine.0.telemetry.count_request(outcome, took);
+        if let Some(TwinNote { became, .. }) = self.twin {
+            self.engine.0.telemetry.count_twin(became);
+        }
         let event = AuditEvent {
             epoch: ran_as.map(|(attempt, _)| attempt.epoch.0),
             status: status.or(ran_as.and_then(|(_, status)| status)),
             reason,
             drifted,
+            twin: self.twin.map(|note| note.became),
+            earlier_key: self.twin.and_then(|note| Some(note.earlier?.to_string())),
             latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             ..AuditEvent::new(decision, &self.label, at).traced(&self.call.trace)
         };

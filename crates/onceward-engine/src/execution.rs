@@ -84,7 +84,7 @@ impl Execution {
         Self { drive, attempt, claimed_at, held_since }
     }
 
-    pub(crate) async fn run<A, F, W>(self, effect: F, sender: oneshot::Sender<Ran<A>>)
+    pub(crate) async fn run<A, F, W>(mut self, effect: F, sender: oneshot::Sender<Ran<A>>)
     where
         A: Send + 'static,
         F: FnOnce(Attempt) -> W + Send + 'static,
@@ -94,6 +94,10 @@ impl Execution {
         let is_open = self.drive.call.policy.when_store_down == WhenStoreDown::Open;
         let _holding = is_open.then(|| self.drive.engine.0.held.hold(self.drive.id));
         self.drive.engine.reached(Stage::Claimed);
+        if let Err(refusal) = self.drive.take_mark(self.attempt, self.held_since).await {
+            let conclusion = Conclusion { settle: Settle::Release, tell: Tell::Refuse(refusal) };
+            return self.conclude::<A>(Some(sender), None, None, conclusion).await;
+        }
         let (sender, answer, finding) = {
             let mut lease = pin!(self.keep_lease());
             match self.hold(lease.as_mut(), async { effect(self.attempt).await }).await {
@@ -113,14 +117,19 @@ impl Execution {
             }
         };
         self.drive.engine.reached(Stage::Ran);
-        self.conclude(sender, answer, finding).await;
+        let (status, conclusion) = (finding.status(), self.weigh(finding));
+        self.conclude(sender, answer, status, conclusion).await;
     }
 
     /// Settles, tells the caller, and goes on trying to settle where the store did not take it.
-    async fn conclude<A>(self, sender: Option<oneshot::Sender<Ran<A>>>, answer: Option<A>, finding: Finding) {
+    async fn conclude<A>(
+        self,
+        sender: Option<oneshot::Sender<Ran<A>>>,
+        answer: Option<A>,
+        status: Option<u16>,
+        conclusion: Conclusion,
+    ) {
         let engine = self.drive.engine.clone();
-        let status = finding.status();
-        let conclusion = self.weigh(finding);
         let patience = Instant::now() + engine.0.limits.settle_patience;
         let settled = self.settle(&conclusion.settle, patience).await;
         engine.reached(Stage::Settled);

@@ -25,10 +25,11 @@ mod resolve;
 mod seal;
 mod self_test;
 mod telemetry;
+mod twin;
 mod waiters;
 
 pub use audit::Trace;
-pub use call::{Call, Effected, Ran, Standing, StreamEnd};
+pub use call::{Call, Consent, Effected, Ran, Standing, StreamEnd, TwinGuard, Twins};
 pub use chain::{ChainBreak, ChainReport, Flaw, LastSeal, verify_chain};
 pub use engine::{DrainReport, Engine, Parts};
 pub use entropy::{Entropy, EntropyError, SystemEntropy};

@@ -3,7 +3,7 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use onceward_core::{actor::LookupId, record::Attempt};
-use onceward_store::{Claim, Reply, Settle, Store, StoreError, StoreFuture};
+use onceward_store::{Claim, Marked, Reply, Settle, Store, StoreError, StoreFuture, Twin};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::telemetry::Telemetry;
@@ -74,6 +74,11 @@ impl Records {
     ) -> Result<Reply, StoreError> {
         self.repeat("settle", Patience::until(deadline), || self.store.settle(id, attempt, settle.clone()))
             .await
+    }
+
+    /// Bids for a mark, repeating until `deadline`.
+    pub(crate) async fn mark_twin(&self, twin: Twin, deadline: Instant) -> Result<Marked, StoreError> {
+        self.repeat("mark-twin", Patience::until(deadline), || self.store.mark_twin(twin)).await
     }
 
     /// Runs an operation that needs no repetition.

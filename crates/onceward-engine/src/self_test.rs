@@ -18,7 +18,7 @@ use onceward_store::Undated;
 
 use crate::{
     audit::Trace,
-    call::{Call, Effected, Ran},
+    call::{Call, Effected, Ran, Twins},
     engine::Engine,
 };
 
@@ -118,6 +118,7 @@ impl Engine {
             trace: Trace::default(),
             undated: Undated::Execute,
             request: None,
+            twins: Twins::Ignored,
         })
     }
 }

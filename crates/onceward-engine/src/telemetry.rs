@@ -86,6 +86,7 @@ pub struct Telemetry {
     resolutions: Family<VerdictLabel, Counter>,
     looks: Family<LookLabels, Counter>,
     posts: Family<ResultLabel, Counter>,
+    twins: Family<OutcomeLabel, Counter>,
     oldest_doubt: Gauge<f64, AtomicU64>,
     swept: Family<OutcomeLabel, Counter>,
     store_seconds: Family<OperationLabels, Histogram, fn() -> Histogram>,
@@ -116,6 +117,7 @@ impl Telemetry {
             resolutions: Family::default(),
             looks: Family::default(),
             posts: Family::default(),
+            twins: Family::default(),
             oldest_doubt: Gauge::default(),
             swept: Family::default(),
             store_seconds: Family::new_with_constructor(store_histogram),
@@ -157,6 +159,11 @@ impl Telemetry {
             "Verdicts posted to a webhook, by what became of them",
             self.posts.clone(),
         );
+        registry.register(
+            "twins",
+            "Requests on routes that tell by meaning, beyond those that met nothing, by what became of them",
+            self.twins.clone(),
+        );
         registry.register_with_unit(
             "doubt_oldest",
             "Age of the oldest effect in doubt, 0 where none is",
@@ -164,7 +171,11 @@ impl Telemetry {
             self.oldest_doubt.clone(),
         );
         registry.register("lease_lapsed", "Claims whose lease lapsed", LeasesLapsed(Arc::clone(tally)));
-        registry.register("swept", "Records that age changed, by what they became", self.swept.clone());
+        registry.register(
+            "swept",
+            "Records and marks that age changed, by what they became",
+            self.swept.clone(),
+        );
         registry.register_with_unit(
             "store_operation_duration",
             "Time of store operations",
@@ -301,6 +312,10 @@ impl Telemetry {
         self.posts.get_or_create(&ResultLabel { result }).inc();
     }
 
+    pub(crate) fn count_twin(&self, became: &'static str) {
+        self.twins.get_or_create(&OutcomeLabel { outcome: became }).inc();
+    }
+
     pub(crate) fn set_oldest_doubt(&self, age: Duration) {
         self.oldest_doubt.set(age.as_secs_f64());
     }
@@ -308,6 +323,7 @@ impl Telemetry {
     pub(crate) fn count_swept(&self, swept: onceward_store::Swept) {
         self.swept.get_or_create(&OutcomeLabel { outcome: "expired" }).inc_by(swept.expired);
         self.swept.get_or_create(&OutcomeLabel { outcome: "forgotten" }).inc_by(swept.forgotten);
+        self.swept.get_or_create(&OutcomeLabel { outcome: "mark-forgotten" }).inc_by(swept.marks);
     }
 
     pub(crate) fn observe_store(&self, op: &'static str, store: &'static str, took: Duration, ok: bool) {

@@ -83,6 +83,7 @@ impl ForwardRules {
             kept_fields: None,
             manner: Manner::ONCEWARD,
             undated: Undated::Execute,
+            twins: None,
         })
     }
 }

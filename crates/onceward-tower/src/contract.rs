@@ -296,6 +296,17 @@ struct RouteDocument<'a> {
     key_chars_max: usize,
     /// `open` where a request goes through unguarded that the store does not take a claim for.
     when_store_down: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    twins: Option<TwinDocument<'a>>,
+}
+
+/// By what a route tells requests that mean the same (P5).
+#[derive(Debug, Serialize)]
+struct TwinDocument<'a> {
+    fields: Vec<&'a str>,
+    window: u64,
+    /// The field that lets a request run all the same.
+    confirm: &'static str,
 }
 
 impl<'a> RouteDocument<'a> {
@@ -314,6 +325,11 @@ impl<'a> RouteDocument<'a> {
             outcome_bytes_max: policy.outcome_bytes_max,
             key_chars_max: guarding.key_rule.chars_max,
             when_store_down: policy.when_store_down.as_str(),
+            twins: guarding.twins.as_ref().map(|rule| TwinDocument {
+                fields: rule.fields().paths().collect(),
+                window: rule.window().as_secs(),
+                confirm: "Effect-Confirm",
+            }),
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn code(refusal: &Refusal) -> u32 {
         // A repeat of what is not whole or comes too early would fail the same way.
         (400 | 413, _) => INVALID_ARGUMENT,
         (_, Retry::SameKey) => UNAVAILABLE,
-        (_, Retry::NewKey | Retry::Never) => FAILED_PRECONDITION,
+        (_, Retry::NewKey | Retry::Confirmed | Retry::Never) => FAILED_PRECONDITION,
     }
 }
 

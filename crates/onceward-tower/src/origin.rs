@@ -13,7 +13,7 @@ use onceward_core::{
     profile::{self, Manner, Namespace, Profile},
     refusal::Refusal,
 };
-use onceward_engine::{Engine, Undated};
+use onceward_engine::{Consent, Engine, Undated};
 use zeroize::Zeroizing;
 
 use self::{actor::Actors, route::Routes};
@@ -26,7 +26,8 @@ use crate::{
     original::original_uri,
     precondition,
     respond::{Cors, Surface},
-    rules::{Judgement, Keeper, Origin, Plan, Rules, SeekKey},
+    rules::{Judgement, Keeper, Origin, Plan, Rules, SeekKey, TwinPlan},
+    twin::take_consent,
     webhook::Webhooks,
 };
 
@@ -236,15 +237,21 @@ impl OriginRules {
     }
 
     fn guard(&self, head: &mut Parts, guarding: &Guarding) -> Result<Judgement, (Refusal, Option<Key>)> {
+        let consent = match guarding.twins {
+            Some(_) => take_consent(&mut head.headers),
+            None => Consent::None,
+        };
         let key = read_key(head, &guarding.carriers).map_err(|refusal| (refusal, None))?;
         let Some(key) = key else {
             return match &guarding.body_member {
-                Some(member) => self.seek_key(head, guarding, member).map_err(|refusal| (refusal, None)),
+                Some(member) => {
+                    self.seek_key(head, guarding, member, consent).map_err(|refusal| (refusal, None))
+                }
                 None if guarding.is_key_required => Err((Refusal::KeyMissing, None)),
                 None => Ok(Judgement::PassUnkeyed),
             };
         };
-        let plan = self.plan(head, guarding).and_then(|plan| {
+        let plan = self.plan(head, guarding, consent).and_then(|plan| {
             guarding.key_rule.check(&key).map_err(Refusal::KeyInvalid)?;
             Ok(plan)
         });
@@ -254,7 +261,13 @@ impl OriginRules {
         }
     }
 
-    fn seek_key(&self, head: &Parts, guarding: &Guarding, member: &KeyPath) -> Result<Judgement, Refusal> {
+    fn seek_key(
+        &self,
+        head: &Parts,
+        guarding: &Guarding,
+        member: &KeyPath,
+        consent: Consent,
+    ) -> Result<Judgement, Refusal> {
         Ok(Judgement::SeekKey(Box::new(SeekKey {
             member: member.clone(),
             is_required: guarding.is_key_required,
@@ -262,7 +275,7 @@ impl OriginRules {
             request_bytes_max: guarding.policy.request_bytes_max,
             carriers: guarding.carriers.clone(),
             manner: guarding.manner,
-            plan: Box::new(self.plan(head, guarding)?),
+            plan: Box::new(self.plan(head, guarding, consent)?),
         })))
     }
 
@@ -271,6 +284,7 @@ impl OriginRules {
         &self,
         head: &Parts,
         guarding: &Guarding,
+        consent: Consent,
     ) -> Result<impl FnOnce(Key) -> Plan + Send + use<>, Refusal> {
         if overrides(&head.headers).next().is_some() {
             return Err(Refusal::HeadAmbiguous(OVERRIDDEN));
@@ -302,6 +316,7 @@ impl OriginRules {
             kept_fields: guarding.kept_fields,
             manner: guarding.manner,
             undated,
+            twins: guarding.twins.map(|rule| TwinPlan { rule, consent }),
         })
     }
 }

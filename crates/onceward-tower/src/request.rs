@@ -13,15 +13,16 @@ use onceward_core::{
     key::{Carriers, KeyInvalid},
     refusal::Refusal,
     secret::Secret,
+    twin::TwinId,
 };
-use onceward_engine::{Call, Trace};
+use onceward_engine::{Call, Trace, TwinGuard, Twins};
 
 use crate::{
     body::{BodyError, RequestBody},
     budget::{Budget, Share},
     coding::{codings, decoded},
     original::original_uri,
-    rules::{Plan, Unreadable},
+    rules::{Plan, TwinPlan, Unreadable},
 };
 
 /// Characters of a caller's trace id that are kept; the ids in use have 16 to 64.
@@ -151,6 +152,7 @@ pub(crate) fn call(
     asked: Asked,
     intent: Option<IntentDigest>,
 ) -> Result<Call, Refusal> {
+    let twins = twins(secret, &plan, &asked);
     let (equality, unreadable) = (plan.equality, plan.unreadable);
     let fingerprint = match (Fingerprint::of(secret, &asked.request(), &equality), unreadable) {
         (Ok(fingerprint), _) => fingerprint,
@@ -182,7 +184,19 @@ pub(crate) fn call(
         trace,
         undated: plan.undated,
         request: None,
+        twins,
     })
+}
+
+/// What the request means, where its route tells by that.
+fn twins(secret: &Secret, plan: &Plan, asked: &Asked) -> Twins {
+    let Some(TwinPlan { rule, consent }) = &plan.twins else { return Twins::Ignored };
+    // A record that is forgotten stands for nothing any more.
+    let memory = plan.policy.retention.saturating_add(plan.policy.remember);
+    match TwinId::of(secret, &plan.tenant, &plan.actor, &asked.request(), rule.fields()) {
+        Some(id) => Twins::Sought(TwinGuard { id, window: rule.window().min(memory), consent: *consent }),
+        None => Twins::Unread,
+    }
 }
 
 /// What a request asks for, owned, so that it can be compared under an older record's version later.

@@ -14,7 +14,7 @@ use onceward_core::{
     outcome::{Content, Finality, Outcome, Policy},
     problem::{Form, Problem, seconds_up},
     profile::Manner,
-    refusal::{Effect, Refusal, Told},
+    refusal::{Duplicate, Effect, Refusal, Told},
 };
 use onceward_engine::{Ran, Standing};
 
@@ -24,6 +24,7 @@ use crate::{
     grpc,
     json_rpc::{self, Calls},
     original::original_uri,
+    twin::EFFECT_CONFIRM,
 };
 
 /// How an adapter's own answers look.
@@ -151,8 +152,12 @@ impl Asker {
         if !tells {
             return None;
         }
+        self.url_of(self.id?)
+    }
+
+    fn url_of(&self, id: LookupId) -> Option<String> {
         let mut url = self.surface.status_base.clone()?;
-        for byte in self.id?.as_bytes() {
+        for byte in id.as_bytes() {
             url.push_str(&format!("{byte:02x}"));
         }
         Some(url)
@@ -171,6 +176,11 @@ impl Asker {
     pub(crate) fn refuse<C>(&self, refusal: &Refusal) -> Response<ResponseBody<C>> {
         let problem_type = refusal.problem_type();
         let status_url = self.status_url(refusal);
+        let duplicate = match refusal {
+            Refusal::PossibleDuplicate(duplicate) => Some(&**duplicate),
+            _ => None,
+        };
+        let earlier_url = duplicate.and_then(|duplicate| self.url_of(duplicate.earlier.id));
         let problem = Problem {
             refusal,
             type_base: &self.surface.type_base,
@@ -180,9 +190,12 @@ impl Asker {
             effect: self.effect.as_deref(),
             cause: self.cause.get().map(String::as_str),
             status_url: status_url.as_deref(),
+            earlier_url: earlier_url.as_deref(),
         };
         if let Some(content_type) = &self.grpc {
-            return self.refuse_call(refusal, &problem.detail(), content_type);
+            let mut response = self.refuse_call(refusal, &problem.detail(), content_type);
+            offer(response.headers_mut(), duplicate);
+            return response;
         }
         let mut response = answer(problem.render_as(self.form, &self.manner), self.is_head);
         *response.status_mut() =
@@ -201,6 +214,7 @@ impl Asker {
         if let Some(pause) = refusal.retry_after() {
             set(headers, header::RETRY_AFTER, &seconds_up(pause).to_string());
         }
+        offer(headers, duplicate);
         mark(headers, refusal.is_key_consumed(), refusal.intent_status());
         self.mark_as_contract(headers, self.manner.marks(refusal));
         if let (Cors::Mirrored, Some(origin)) = (self.surface.cors, &self.origin) {
@@ -226,6 +240,13 @@ impl Asker {
         mark(headers, refusal.is_key_consumed(), refusal.intent_status());
         self.mark_as_contract(headers, self.manner.marks(refusal));
         response
+    }
+}
+
+/// Says in a field, too, how the request may be repeated: not every contract's problem has a place for it.
+fn offer(headers: &mut HeaderMap, duplicate: Option<&Duplicate>) {
+    if let Some(Duplicate { confirmation, .. }) = duplicate {
+        set(headers, EFFECT_CONFIRM, &confirmation.to_text());
     }
 }
 

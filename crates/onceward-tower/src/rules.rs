@@ -10,8 +10,9 @@ use onceward_core::{
     outcome::Policy,
     profile::Manner,
     refusal::Refusal,
+    twin::TwinRule,
 };
-use onceward_engine::Undated;
+use onceward_engine::{Consent, Undated};
 use zeroize::Zeroizing;
 
 use crate::{contract::Page, origin::Demand, webhook::Webhooks};
@@ -123,6 +124,17 @@ pub struct Plan {
     pub manner: Manner,
     /// What an unknown key without a time of issue means after history was lost (T5).
     pub undated: Undated,
+    /// How effects of other keys that mean the same are told; `None` where they do not stand in its way (P5).
+    pub twins: Option<TwinPlan>,
+}
+
+/// How effects are told that mean what this request does, and what its caller says about them (P5).
+#[derive(Clone, Debug)]
+pub struct TwinPlan {
+    /// By what, and for how long.
+    pub rule: TwinRule,
+    /// The request's `Effect-Confirm`, which goes no further.
+    pub consent: Consent,
 }
 
 /// A request whose head has no key, on a route whose keys may be in the body.

@@ -136,6 +136,20 @@
 //! # Ok::<(), onceward::RouteInvalid>(())
 //! ```
 //!
+//! # The same under another key
+//!
+//! A client that lost its key mints another one. A route may name the fields of a body that say what a request means: for a while the same
+//! under another key is refused with 409 `possible-duplicate`, and runs only with the `Effect-Confirm` that the refusal offers.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use onceward::{Guarding, Profile, Route, TwinRule};
+//! let twins = TwinRule::new(["$.cart", "$.amount"], Duration::from_secs(600))?;
+//! let orders = Guarding { twins: Some(twins), ..Guarding::of(&Profile::onceward()) };
+//! let route = Route::guarded(&["POST"], "/orders", orders)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # What a handler says
 //!
 //! Its answer is the outcome, the 5xx too, except 401, 403, 407, 408, 421, 425 and 429, which say that it did not act and free the key.
@@ -276,6 +290,7 @@ pub use onceward_core::{
     profile::{Manner, Namespace, Profile},
     record::{AfterRetention, DoubtReason, Epoch, OnLapse, OnMismatch},
     secret::Secret,
+    twin::{TwinRule, TwinRuleInvalid},
 };
 pub use onceward_engine::{DrainReport, Engine, Limits, Parts, SelfTestError};
 #[cfg(feature = "sqlite")]

@@ -4,6 +4,7 @@ use super::{Finding, rust::Source, tree::Tree};
 
 /// The names as documents write them; code may write them in lower case, too.
 const NAMES: &[&str] = &[
+    "Effect-Confirm",
     "Idempotency-Key",
     "Idempotency-Key-Consumed",
     "Idempotent-Replayed",

@@ -1,11 +1,14 @@
 //! An origin's own rules: what handlers learn and say, and what the guard answers by itself.
 
+use std::time::Duration;
+
 use actix_web::{HttpResponse, web, web::ServiceConfig};
 use onceward_actix::{Expected, Fence, IdempotencyKey, Intent, Versioned, effect};
 use onceward_core::{
     key::KeyPath,
     precondition::{Current, ETag, Snapshot},
     profile::Profile,
+    twin::TwinRule,
 };
 use onceward_tower::{
     OriginRules, Webhook, Webhooks,
@@ -157,6 +160,30 @@ async fn a_key_in_the_body_guards_and_a_body_without_one_passes_whole() {
         let answer = ask(server.addr, &json("{}")).await;
         assert_eq!(answer, format!("201\n{ADVERTISED}content-length: 4\n\n{run} {{}}"));
     }
+}
+
+// covers: P5
+#[actix_web::test]
+async fn the_same_under_another_key_runs_only_when_confirmed() {
+    let (world, count) = (World::start().await, Count::default());
+    let twins = TwinRule::new(["$.cart"], Duration::from_secs(600)).unwrap();
+    let guarding = Guarding { twins: Some(twins), ..Guarding::of(&Profile::onceward()) };
+    let server = origin(
+        &world,
+        OriginSettings { others: Some(guarding), ..onceward() },
+        count.site(|run| response(201, &[]).body(format!("order {run}"))),
+    );
+    let order = async |key: &str, lines: &str| {
+        let head = format!("Host: a\r\nContent-Type: application/json{lines}");
+        ask(server.addr, &post(key, r#"{"cart":"c1"}"#).replacen("Host: a", &head, 1)).await
+    };
+    assert!(order("one", "").await.ends_with("\norder 1"));
+    let refused = order("two", "").await;
+    assert!(refused.starts_with("409\n") && refused.contains("/problems/possible-duplicate"), "{refused}");
+    let token = refused.lines().find_map(|line| line.strip_prefix("effect-confirm: ")).expect(&refused);
+    let confirmed = order("two", &format!("\r\nEffect-Confirm: {token}")).await;
+    assert!(confirmed.ends_with("\norder 2"), "{confirmed}");
+    assert_eq!(count.get(), 2);
 }
 
 #[actix_web::test]

@@ -20,7 +20,9 @@ use onceward_core::{
     secret::Secret,
     time::Timestamp,
 };
-use onceward_engine::{Call, Effected, Engine, Limits, Parts, Ran, SelfTestError, SystemEntropy, Trace};
+use onceward_engine::{
+    Call, Effected, Engine, Limits, Parts, Ran, SelfTestError, SystemEntropy, Trace, Twins,
+};
 use onceward_store::{AuditCursor, ManualClock, Memory, MemoryLimits, Undated};
 use tempfile::TempDir;
 use tokio::{
@@ -202,6 +204,7 @@ impl Stage {
             trace: Trace::default(),
             undated: Undated::Execute,
             request: None,
+            twins: Twins::Ignored,
         }
     }
 }

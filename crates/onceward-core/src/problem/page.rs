@@ -38,6 +38,7 @@ pages![
     "precondition-invalid",
     "precondition-failed",
     "snapshot-stale",
+    "possible-duplicate",
 ];
 
 /// A problem type that core defines and this table lacks must not ship without its page.

@@ -13,8 +13,18 @@ use crate::{
 };
 
 /// The members that a contract's own shape has no place for, so that an agent still learns what may have happened and what to do.
-const FURTHER: &[&str] =
-    &["retryable", "idempotency_key", "effect", "retry", "retry_after", "next_action", "cause", "status_url"];
+const FURTHER: &[&str] = &[
+    "retryable",
+    "idempotency_key",
+    "effect",
+    "retry",
+    "retry_after",
+    "next_action",
+    "cause",
+    "status_url",
+    "earlier",
+    "confirm",
+];
 
 impl Problem<'_> {
     /// The JSON body that a contract prescribes.
@@ -130,7 +140,7 @@ const fn acp_type(status: u16) -> &'static str {
 /// The `recovery` of an AdCP error (`core/error.json`): of a standard code as its registry has it, else what may be done next.
 fn adcp_recovery(code: &str, retry: Retry) -> &'static str {
     match (code, retry) {
-        ("IDEMPOTENCY_EXPIRED", _) | (_, Retry::NewKey) => "correctable",
+        ("IDEMPOTENCY_EXPIRED", _) | (_, Retry::NewKey | Retry::Confirmed) => "correctable",
         (_, Retry::SameKey) => "transient",
         (_, Retry::AfterResolution | Retry::Never) => "terminal",
     }

@@ -44,6 +44,7 @@ struct Golden {
     key: Option<String>,
     effect: Option<String>,
     status_url: Option<String>,
+    earlier_url: Option<String>,
     json: String,
     markdown: Vec<String>,
     html: String,
@@ -64,6 +65,7 @@ fn problem<'a>(refusal: &'a Refusal, instance: &'a str) -> Problem<'a> {
         effect: None,
         cause: None,
         status_url: None,
+        earlier_url: None,
     }
 }
 
@@ -92,7 +94,7 @@ fn a_form_has_its_media_type() {
     );
 }
 
-// covers: C3, D1, W1
+// covers: C3, D1, W1, P5
 #[test]
 fn a_refusal_is_written_as_the_goldens_have_it() {
     for golden in cases().goldens {
@@ -104,6 +106,7 @@ fn a_refusal_is_written_as_the_goldens_have_it() {
             effect: golden.effect.as_deref(),
             cause: None,
             status_url: golden.status_url.as_deref(),
+            earlier_url: golden.earlier_url.as_deref(),
             ..problem(&refusal, &golden.instance)
         };
         assert_eq!(problem.render(Form::Json), golden.json, "{context}");

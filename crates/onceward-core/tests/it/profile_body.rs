@@ -19,6 +19,7 @@ fn problem(refusal: &Refusal) -> Problem<'_> {
         effect: None,
         cause: None,
         status_url: None,
+        earlier_url: None,
     }
 }
 

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use onceward_core::actor::{KeyTag, LookupId};
 use onceward_core::key::KeyInvalid;
 use onceward_core::outcome::Untouched;
 use onceward_core::precondition::{PreconditionInvalid, Snapshot};
-use onceward_core::record::{Denial, DoubtReason};
-use onceward_core::refusal::{Doubt, Effect, PROBLEM_SLUGS, Refusal, Retry, Told};
+use onceward_core::record::{Denial, DoubtReason, Epoch, Seen};
+use onceward_core::refusal::{Doubt, Duplicate, Earlier, Effect, PROBLEM_SLUGS, Refusal, Retry, Sent, Told};
+use onceward_core::secret::Secret;
 use onceward_core::time::Timestamp;
+use onceward_core::twin::{CONFIRMATION_TIME, Confirmation, Confirmed, Holder, TwinId};
 use serde::Deserialize;
 
 use crate::vectors;
@@ -39,6 +42,20 @@ const RETRY_AFTER: Duration = Duration::from_millis(1_500);
 
 fn doubt(told: Told) -> Refusal {
     Refusal::OutcomeUnknown(Doubt { reason: DoubtReason::NoAnswer, sent_at: SENT_AT, told })
+}
+
+/// The earlier effect has the id of threes and was done.
+pub(crate) fn duplicate(seen: Seen, sent: Sent) -> Refusal {
+    let id = LookupId::from_bytes([3; 32]);
+    let confirmed = Confirmed {
+        twin: TwinId::from_bytes([1; 32]),
+        own: LookupId::from_bytes([2; 32]),
+        holder: Holder { id, epoch: Epoch(9) },
+    };
+    let until = SENT_AT.after(CONFIRMATION_TIME);
+    let confirmation = Confirmation::issue(&Secret::new([7; 32]), &confirmed, until);
+    let earlier = Earlier { id, key: Some(KeyTag::from_bytes([3; 8])), seen, sent_at: SENT_AT, until };
+    Refusal::PossibleDuplicate(Box::new(Duplicate { earlier, confirmation, sent }))
 }
 
 /// The refusal that the vectors mean by a name.
@@ -76,6 +93,7 @@ pub(crate) fn refusal(name: &str) -> Refusal {
         "precondition-invalid" => Refusal::PreconditionInvalid(PreconditionInvalid::Tag),
         "precondition-failed" => Refusal::PreconditionFailed,
         "snapshot-stale" => Refusal::SnapshotStale { current: Some(Snapshot::Version(18)) },
+        "possible-duplicate" => duplicate(Seen::Done, Sent::Nothing),
         other => panic!("unknown refusal {other}"),
     }
 }
@@ -84,7 +102,7 @@ fn types() -> Vec<TypeRow> {
     vectors::read::<Vectors>(include_str!("../../../../vectors/problem.json")).types
 }
 
-// covers: C2, C3, K1, K3, K4, F1, F5, F6, W1, D1, O7, T2, D5, T5, L8, S2
+// covers: C2, C3, K1, K3, K4, F1, F5, F6, W1, D1, O7, T2, D5, T5, L8, S2, P5
 #[test]
 fn each_refusal_says_what_may_be_done_next() {
     for row in types() {
@@ -195,4 +213,25 @@ fn each_text_is_a_fragment_of_its_own() {
     assert!(doubts[2].contains("502") && proofs[8].contains("425"));
     assert_eq!(refusal("body-too-large").to_string(), "the body exceeds 1024 bytes");
     assert!(refusal("outcome-not-kept").to_string().contains("201"), "O7 names the original status");
+}
+
+/// What a person reads of it, for everything that an earlier effect may have come to.
+// covers: P5, C3
+#[test]
+fn a_possible_duplicate_says_what_became_of_the_earlier_effect() {
+    let rows = [
+        (Seen::Claimed, "claimed", "that runs now"),
+        (Seen::Done, "done", "that happened"),
+        (Seen::InDoubt, "in-doubt", "that may have happened"),
+        (Seen::Expired, "tombstone", "that is over, its answer no longer kept"),
+        (Seen::Unreadable, "unreadable", "what became of that cannot be read"),
+    ];
+    for (seen, name, became) in rows {
+        let start = format!("the same was asked for under another key at 2026-11-21T12:00:03Z, and {became}");
+        let plain = format!("{start}; nothing was sent");
+        assert_eq!(duplicate(seen, Sent::Nothing).to_string(), plain);
+        let no_good = format!("{plain}, for Effect-Confirm is too old or about another key or effect");
+        assert_eq!(duplicate(seen, Sent::NoGood).to_string(), no_good);
+        assert_eq!(seen.as_str(), name);
+    }
 }

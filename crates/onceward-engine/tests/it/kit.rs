@@ -17,7 +17,7 @@ use onceward_core::{
     secret::Secret,
     time::Timestamp,
 };
-use onceward_engine::{Call, Effected, Engine, Entropy, EntropyError, Limits, Parts, Ran, Trace};
+use onceward_engine::{Call, Effected, Engine, Entropy, EntropyError, Limits, Parts, Ran, Trace, Twins};
 use onceward_store::{AuditLog, Clock, Faults, Faulty, Memory, MemoryLimits, Store, Undated};
 use tokio::time::Instant;
 
@@ -168,6 +168,7 @@ pub(crate) fn call(key: &str, body: &'static str, policy: Policy) -> Call {
         trace: Trace::default(),
         undated: Undated::Execute,
         request: None,
+        twins: Twins::Ignored,
     }
 }
 

@@ -12,3 +12,4 @@ mod running;
 mod simulation;
 mod store_down;
 mod trouble;
+mod twins;

@@ -8,6 +8,7 @@ use onceward_core::{
     key::{Carriers, KeyPath, KeyRule},
     outcome::Policy,
     profile::{Manner, Namespace, Profile},
+    twin::TwinRule,
 };
 
 use super::template::{Spelled, Template};
@@ -52,6 +53,8 @@ pub struct Guarding {
     pub precondition: Demand,
     /// The fields of an answer that are kept beside its framing; `None` keeps all that O2 lets.
     pub kept_fields: Option<Arc<[HeaderName]>>,
+    /// How effects of other keys are told that mean the same and so stand in a request's way; `None` where only the key counts (P5).
+    pub twins: Option<TwinRule>,
     /// How answers look.
     pub manner: Manner,
 }
@@ -83,6 +86,7 @@ impl Guarding {
             intent: Demand::Optional,
             precondition: Demand::Optional,
             kept_fields: None,
+            twins: None,
             manner: profile.manner,
         }
     }

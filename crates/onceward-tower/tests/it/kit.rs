@@ -146,6 +146,7 @@ impl Rules for Keyed {
                 kept_fields: None,
                 manner: Manner::ONCEWARD,
                 undated: Undated::Execute,
+                twins: None,
             })),
         }
     }

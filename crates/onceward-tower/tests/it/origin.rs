@@ -10,6 +10,7 @@ mod members;
 mod routes;
 mod signals;
 mod spellings;
+mod twins;
 mod webhooks;
 
 use bytes::Bytes;
