@@ -12,6 +12,7 @@ use onceward_core::{
     outcome::{Policy, StatusSet, WhenStoreDown},
     profile::{Namespace, Profile},
     record::{AfterRetention, OnLapse},
+    twin::TwinRule,
 };
 use onceward_proxy::gateway::guarding_of;
 use onceward_tower::origin::{Demand, Guarding, Route};
@@ -46,9 +47,15 @@ pub(super) const NAMES: &[&str] = &[
     "keep_headers",
     "intent",
     "precondition",
+    "twin_fields",
+    "twin_window",
     "outcome_bytes_max",
     "request_bytes_max",
 ];
+
+/// How long an effect stands in the way of its twins where a route does not say: a client that lost its key comes back within minutes, and
+/// who orders the same once more seldom does.
+const TWIN_WINDOW: Duration = Duration::from_secs(10 * 60);
 
 /// One table, as text.
 #[derive(Clone, Debug)]
@@ -84,7 +91,9 @@ impl RouteTable {
             Some(names) => Some(kept(names, policy.cookies)),
             None => base.kept_fields,
         };
+        let twins = self.twins(base.twins.as_ref())?;
         Ok(Guarding {
+            twins,
             body_member: self.parsed("key_member", key_path)?.or(base.body_member),
             is_key_required: self.parsed("required", truth)?.unwrap_or(base.is_key_required),
             namespace: self.parsed("scope", namespace)?.unwrap_or(base.namespace),
@@ -116,6 +125,20 @@ impl RouteTable {
             request_bytes_max: size("request_bytes_max", base.request_bytes_max)?,
             ..base.clone()
         })
+    }
+
+    /// How twins are told, where the table says so or `base` does.
+    fn twins(&self, base: Option<&TwinRule>) -> anyhow::Result<Option<TwinRule>> {
+        let window = self.parsed("twin_window", duration)?;
+        let Some(paths) = self.values.get("twin_fields") else {
+            return match window {
+                Some(_) => bail!("{}: `twin_window` needs `twin_fields`", self.place),
+                None => Ok(base.cloned()),
+            };
+        };
+        let rule = TwinRule::new(list(paths), window.unwrap_or(TWIN_WINDOW));
+        let context = || format!("{}: twin_fields = {paths:?}", self.place);
+        rule.map(Some).with_context(context)
     }
 
     /// What the table itself says of a store that is down.

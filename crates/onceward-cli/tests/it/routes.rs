@@ -36,6 +36,11 @@ lease = "1h"
 [[route]]
 path = "/rpc"
 key_member = "$.params['key']"
+
+[[route]]
+path = "/twins"
+twin_fields = ["$.cart", "$.amount"]
+twin_window = "5m"
 "#;
 
 /// A gateway with these routes before the reference origin.
@@ -125,6 +130,32 @@ fn a_route_says_which_member_of_a_body_is_the_key() {
     assert_eq!(call(r#"{"params":{"key":7}}"#).problem(), (400, "key-invalid".to_owned()));
 }
 
+// covers: P5
+#[test]
+fn a_route_says_by_which_fields_it_tells_what_a_request_means() {
+    let home = Home::new();
+    let (server, upstream) = gateway(&home);
+    let order = |key: &str, confirm: Option<&str>| {
+        let confirm = confirm.map(|token| format!("effect-confirm: {token}\r\n")).unwrap_or_default();
+        let fields = format!("idempotency-key: {key}\r\nx-drill-run: twins\r\n{confirm}");
+        sent(server.address, "/twins", &fields, r#"{"cart":"c1","amount":5}"#).answer()
+    };
+    let calls = || get(&format!("{upstream}/effects?run=twins")).json()["calls"].clone();
+    assert_eq!((order("one", None).status, calls()), (201, json!(1)));
+    let refused = order("two", None);
+    assert_eq!((refused.problem(), calls()), ((409, "possible-duplicate".to_owned()), json!(1)));
+    let problem = refused.json();
+    let until = |name: &str| problem["earlier"][name].as_str().unwrap().parse::<Timestamp>().unwrap();
+    let window = until("until").duration_since(until("sent_at")).as_secs();
+    // Both are to the second, and the mark was taken a moment after the claim.
+    assert!((300..=301).contains(&window), "{problem}");
+    assert_eq!(problem["earlier"]["state"], json!("done"), "{problem}");
+    let token = problem["confirm"].as_str().unwrap();
+    assert_eq!(order("three", Some(token)).problem(), (409, "possible-duplicate".to_owned()));
+    assert_eq!((order("two", Some(token)).status, calls()), (201, json!(2)));
+    assert_eq!((order("two", Some(token)).status, calls()), (201, json!(2)));
+}
+
 #[test]
 fn a_file_of_routes_is_checked_and_printed_without_an_upstream() {
     let home = Home::new();
@@ -143,6 +174,8 @@ fn a_file_of_routes_is_checked_and_printed_without_an_upstream() {
     assert_eq!(of("route.4.after_retention").0, json!("execute"));
     assert_eq!(of("route.5.lease").0, json!("1h"));
     assert_eq!(of("route.6.key_member").0, json!("$.params['key']"));
+    assert_eq!(of("route.7.twin_fields").0, json!("$.cart,$.amount"));
+    assert_eq!(of("route.7.twin_window").0, json!("5m"));
     let wrong = [
         (
             "lease = \"15\"",
@@ -175,6 +208,17 @@ fn a_file_of_routes_is_checked_and_printed_without_an_upstream() {
             "key_member = \"key\": expected one member by names and indexes, such as `$.params.key`: \
              path does not begin with $ at byte 0",
         ),
+        (
+            "twin_fields = [\"$.a\", \"$.b[*]\"]",
+            "twin_fields = \"$.a,$.b[*]\": `$.b[*]` does not lead to one value by names and indexes, such as \
+             `$.cart`: path can select several values at byte 3",
+        ),
+        ("twin_fields = []", "twin_fields = \"\": no field is named"),
+        (
+            "twin_fields = [\"$.a\"]\ntwin_window = \"32d\"",
+            "twin_fields = \"$.a\": a window lasts some time, and 31 days at the most",
+        ),
+        ("twin_window = \"5m\"", "`twin_window` needs `twin_fields`"),
     ];
     for (line, expected) in wrong {
         let said = check(&format!("[[route]]\npath = \"/\"\n{line}\n"));
