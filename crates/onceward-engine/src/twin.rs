@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     call::{Consent, TwinGuard, Twins},
-    drive::{Drive, store_unavailable, usable},
+    drive::{Drive, store_unavailable},
     engine::OVERLOAD_RETRY_AFTER,
     moment::Moment,
     seal::SealContext,
@@ -43,7 +43,7 @@ impl Drive {
             Twins::Sought(guard) => guard,
         };
         let holder = Holder { id: self.id, epoch: attempt.epoch };
-        let usable = usable(self.call.policy.lease);
+        let usable = self.call.policy.lease_usable();
         let deadline = sent.on_timer(usable).min(Instant::now() + self.engine.0.limits.store_time_max);
         let mut replaces = None;
         for _ in 0..TAKEOVERS_MAX {
