@@ -1,5 +1,6 @@
 //! Requests that ask for the same under different keys: their id, their mark, their confirmation, and what stands in their way.
 
+use std::error::Error;
 use std::time::Duration;
 
 use onceward_core::actor::{Actor, LookupId, Tenant};
@@ -155,7 +156,7 @@ fn fields_lead_to_one_value_each_and_are_few() {
     for path in ["$", "$..a", "$.*", "$[-1]", "cart", "", "$.a[0,1]"] {
         let invalid = TwinFields::parse([path]).unwrap_err();
         assert!(matches!(&invalid, TwinRuleInvalid::Path { path: named, .. } if **named == *path));
-        assert!(std::error::Error::source(&invalid).is_some(), "{path}");
+        assert!(Error::source(&invalid).is_some(), "{path}");
     }
 }
 
@@ -316,4 +317,20 @@ fn only_a_verdict_of_the_client_s_fault_says_that_nothing_happened() {
     let standing: Vec<_> = (100..=599).filter(|status| Precedent::stands_by_status(*status)).collect();
     let expected: Vec<_> = (100..=399).chain(500..=599).collect();
     assert_eq!(standing, expected);
+}
+
+/// Who configures it is told what is wrong, and where.
+// covers: P5
+#[test]
+fn each_mistake_of_a_rule_says_what_is_wrong() {
+    let no_path = TwinFields::parse(["$.."]).unwrap_err();
+    let told = [TwinRuleInvalid::NoField, TwinRuleInvalid::TooMany, no_path, TwinRuleInvalid::Window]
+        .map(|invalid| (invalid.to_string(), invalid.source().is_some()));
+    let expected = [
+        ("no field is named", false),
+        ("more than 16 fields are named", false),
+        ("`$..` does not lead to one value by names and indexes, such as `$.cart`", true),
+        ("a window lasts some time, and 31 days at the most", false),
+    ];
+    assert_eq!(told, expected.map(|(text, has_cause)| (text.to_owned(), has_cause)));
 }
