@@ -148,6 +148,7 @@ fn the_id_is_the_one_that_stores_hold() {
 #[test]
 fn fields_lead_to_one_value_each_and_are_few() {
     assert_eq!(fields(&["$.b", "$['a']", "$.b"]).paths().collect::<Vec<_>>(), ["$.a", "$.b"]);
+    assert_eq!(format!("{:?}", fields(&["$.b", "$.a"])), r#"["$.a", "$.b"]"#);
     assert_eq!(TwinFields::parse([]), Err(TwinRuleInvalid::NoField));
     let many: Vec<_> = (0..=FIELDS_MAX).map(|number| format!("$.f{number}")).collect();
     let parsed = |count: usize| TwinFields::parse(many[..count].iter().map(String::as_str));
