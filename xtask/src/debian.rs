@@ -56,7 +56,7 @@ pub(crate) fn install_curl() -> Result<(), InstallError> {
     }
 }
 
-/// Makes sure of a Python that makes virtual environments, for the example behind the gateway.
+/// Makes sure of a Python that makes virtual environments, for the example behind the gateway and the programs of the documents.
 pub(crate) fn install_python() -> Result<(), InstallError> {
     match Program::new("python3", &["-c", "import ensurepip, venv"]).ask() {
         Some(_) => Ok(()),

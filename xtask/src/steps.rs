@@ -140,7 +140,11 @@ fn docs(workshop: &Workshop) -> StepResult {
 
 /// nextest runs each test in a process of its own and several at a time; cargo's own runner proves the same, slower.
 fn rust_tests(workshop: &Workshop) -> StepResult {
-    let path = debian::install_servers(workshop)?;
+    // The programs of the documents are run as their readers would.
+    debian::install_python()?;
+    let mut path = debian::install_node(workshop)?;
+    path.push(":");
+    path.push(debian::install_servers(workshop)?);
     let has_nextest = workshop.cargo(&["nextest", "--version"]).ask().is_some();
     let runner: &[&str] = if has_nextest {
         &["nextest", "run", "--no-fail-fast"]
