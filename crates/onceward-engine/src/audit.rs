@@ -7,12 +7,12 @@ use onceward_core::{
     intent::StoredIntent,
     time::Timestamp,
 };
-use onceward_store::{AuditLog, StoredAudit};
+use onceward_store::{AuditLog, StoreError, StoredAudit};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry::Telemetry;
+use crate::{engine::Engine, telemetry::Telemetry};
 
 /// Events: how many may wait to be appended. Past it they are counted as lost, since a stuck log must not stop a refusal.
 const QUEUE_EVENTS_MAX: usize = 16_384;
@@ -108,6 +108,16 @@ impl<'a> AuditEvent<'a> {
         // Strings and numbers only: serialising cannot fail, and a line that did would still name its time and key.
         let json = serde_json::to_string(self).unwrap_or_else(|_| String::from("{}"));
         StoredAudit { at, key: Some(key), json }
+    }
+}
+
+impl Engine {
+    /// Writes down what an operator did to more than one key, and waits until it stands; `line` has texts and numbers only.
+    pub(crate) async fn write_down(&self, at: Timestamp, line: &impl Serialize) -> Result<(), StoreError> {
+        // Such a line has a JSON form: serialising cannot fail.
+        let json = serde_json::to_string(line).unwrap_or_else(|_| String::from("{}"));
+        let line = StoredAudit { at, key: None, json };
+        self.0.records.once("audit-append", self.0.audit_log.append(vec![line])).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The history barrier, raised by hand (T5).
 
 use onceward_core::time::Timestamp;
-use onceward_store::{StoreError, StoredAudit};
+use onceward_store::StoreError;
 use serde::Serialize;
 
 use crate::engine::Engine;
@@ -36,10 +36,7 @@ impl Engine {
             barrier: barrier.to_string(),
             evidence,
         };
-        // Texts only: serialising cannot fail.
-        let json = serde_json::to_string(&event).unwrap_or_else(|_| String::from("{}"));
-        let line = StoredAudit { at, key: None, json };
-        records.once("audit-append", self.0.audit_log.append(vec![line])).await?;
+        self.write_down(at, &event).await?;
         Ok(barrier)
     }
 }

@@ -26,6 +26,9 @@ const SEAL_TAG: KeyTag = KeyTag::from_bytes(*b"\0sealed\0");
 /// Lines: how many may wait for a seal; 40 bytes each are kept in mind of them. What is beyond is never covered.
 const UNSEALED_LINES_MAX: usize = 1_000_000;
 
+/// Lines that one look at the log asks for.
+const PAGE_LINES: usize = 1_000;
+
 /// A seal, as its line in the log says it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Seal {

@@ -4,9 +4,7 @@ use onceward_core::{
     actor::ActorTag,
     record::{Decision, Denial},
 };
-use onceward_store::{
-    Entry, EntryFilter, PageCursor, Reply, Resolution, ResolutionChange, StoreError, StoredAudit,
-};
+use onceward_store::{Entry, EntryFilter, PageCursor, Reply, Resolution, ResolutionChange, StoreError};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -83,7 +81,17 @@ impl Engine {
                 None => break,
             }
         }
-        self.write_down(actor, erased, evidence).await?;
+        let at = self.now();
+        let line = ErasedLine {
+            time: at.to_string(),
+            decision: "erased",
+            actor: actor.to_string(),
+            erased: erased.erased,
+            running: erased.running,
+            unreadable: erased.unreadable,
+            evidence,
+        };
+        self.write_down(at, &line).await?;
         Ok(erased)
     }
 
@@ -96,28 +104,6 @@ impl Engine {
             Reply::Decided { .. } => Fate::Erased,
             Reply::Corrupt | Reply::HistoryLost { .. } => Fate::Unreadable,
         })
-    }
-
-    async fn write_down(
-        &self,
-        actor: ActorTag,
-        Erased { erased, running, unreadable, next: _ }: Erased,
-        evidence: &str,
-    ) -> Result<(), StoreError> {
-        let at = self.now();
-        let line = ErasedLine {
-            time: at.to_string(),
-            decision: "erased",
-            actor: actor.to_string(),
-            erased,
-            running,
-            unreadable,
-            evidence,
-        };
-        // Texts and numbers only: serialising cannot fail.
-        let json = serde_json::to_string(&line).unwrap_or_else(|_| String::from("{}"));
-        let line = StoredAudit { at, key: None, json };
-        self.0.records.once("audit-append", self.0.audit_log.append(vec![line])).await
     }
 }
 

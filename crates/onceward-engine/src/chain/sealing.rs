@@ -5,16 +5,13 @@ use std::{sync::Arc, time::Duration};
 use onceward_core::{secret::Secret, time::Timestamp};
 use onceward_store::{AuditCursor, AuditLog, StoreError};
 
-use super::{Chain, Meaning, SEAL_TAG, seal_of};
+use super::{Chain, Meaning, PAGE_LINES, SEAL_TAG, seal_of};
 
 /// How often a seal is due: a line that is younger may not be covered yet.
 pub(crate) const SEAL_PERIOD: Duration = Duration::from_secs(10);
 
 /// Another process' seal that is younger than this will do, while both go on.
 pub(crate) const SEAL_AGE_MIN: Duration = Duration::from_secs(5);
-
-/// Lines that one look at the log asks for.
-const PAGE_LINES: usize = 1_000;
 
 /// How far one look goes back at first for the last seal, in positions of the log; twice as far each time.
 const LOOK_BACK: u64 = 4_096;

@@ -3,10 +3,7 @@
 use onceward_core::{secret::Secret, time::Timestamp};
 use onceward_store::{AuditCursor, AuditLog, StoreError};
 
-use super::{Chain, Flaw, Meaning};
-
-/// Lines that one look at the log asks for.
-const PAGE_LINES: usize = 1_000;
+use super::{Chain, Flaw, Meaning, PAGE_LINES};
 
 /// What a look through an audit log found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,8 @@ use onceward_core::{
     record::{Denial, DoubtReason, Epoch, State},
 };
 use onceward_engine::{Effected, Engine, Finding, Limits, Resolved, StreamEnd};
-use onceward_store::{EntryFilter, Fault, Faults, Store};
+use onceward_store::{Entry, EntryFilter, Fault, Faults, Store};
+use tokio::task::JoinHandle;
 
 use crate::kit::{World, answering, call, outcome, policy, told};
 
@@ -177,13 +178,14 @@ async fn a_lapsed_claim_is_doubted_and_never_run_again() {
     assert_eq!(effects.load(Ordering::SeqCst), 1);
 }
 
-// covers: L2 L13 D5
-#[tokio::test(start_paused = true)]
-async fn an_answer_under_a_key_that_was_cancelled_meanwhile_is_not_told_to_have_had_no_effect() {
-    let world = World::sound();
-    let engine = world.engine(Limits::default()).await;
-    let effects = Arc::new(AtomicUsize::new(0));
-    let (running, counter) = (engine.clone(), Arc::clone(&effects));
+/// An order that still runs while its record is in doubt, for the store's clock stepped past its lease; what its caller will be told, and
+/// the record.
+async fn doubted_while_it_runs(
+    world: &World,
+    engine: &Engine,
+    effects: &Arc<AtomicUsize>,
+) -> (JoinHandle<String>, Entry) {
+    let (running, counter) = (engine.clone(), Arc::clone(effects));
     let first = tokio::spawn(async move {
         // Shorter than a third of the lease: a renewal would tell the holder that it is one no more, and it would stop.
         let takes = Duration::from_secs(4);
@@ -192,9 +194,18 @@ async fn an_answer_under_a_key_that_was_cancelled_meanwhile_is_not_told_to_have_
     tokio::time::sleep(SHORT).await;
     world.store_clock.jump(HOUR);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let page =
-        engine.list(EntryFilter { in_doubt_only: true, ..EntryFilter::default() }, None, 10).await.unwrap();
-    let entry = &page.entries[0];
+    let filter = EntryFilter { in_doubt_only: true, ..EntryFilter::default() };
+    let mut page = engine.list(filter, None, 10).await.unwrap();
+    (first, page.entries.remove(0))
+}
+
+// covers: L2 L13 D5
+#[tokio::test(start_paused = true)]
+async fn an_answer_under_a_key_that_was_cancelled_meanwhile_is_not_told_to_have_had_no_effect() {
+    let world = World::sound();
+    let engine = world.engine(Limits::default()).await;
+    let effects = Arc::new(AtomicUsize::new(0));
+    let (first, entry) = doubted_while_it_runs(&world, &engine, &effects).await;
     let cancelled = engine.cancel(entry.id, &entry.label, HOUR, "not wanted any more").await.unwrap();
     assert!(matches!(cancelled, Resolved::Denied(Denial::InDoubt { .. })));
     let verdict = Finding::Absent;
@@ -212,18 +223,7 @@ async fn a_verdict_ends_a_doubt_and_an_effect_after_a_verdict_of_absence_raises_
     let world = World::sound();
     let engine = world.engine(Limits::default()).await;
     let effects = Arc::new(AtomicUsize::new(0));
-    let (running, counter) = (engine.clone(), Arc::clone(&effects));
-    let first = tokio::spawn(async move {
-        // Shorter than a third of the lease: a renewal would tell the holder that it is one no more, and it would stop.
-        let takes = Duration::from_secs(4);
-        told(&running.run(call("k", "a", policy()), answering(&counter, takes, 201, "order 1")).await)
-    });
-    tokio::time::sleep(SHORT).await;
-    world.store_clock.jump(HOUR);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let page =
-        engine.list(EntryFilter { in_doubt_only: true, ..EntryFilter::default() }, None, 10).await.unwrap();
-    let entry = &page.entries[0];
+    let (first, entry) = doubted_while_it_runs(&world, &engine, &effects).await;
     assert!(matches!(entry.record.state, State::InDoubt { reason: DoubtReason::LeaseLapsed, .. }));
     let (latest, former) = (entry.record.epoch, Epoch(entry.record.epoch.0 - 1));
     let verdict =
