@@ -179,10 +179,11 @@ impl Engine {
         let Some(calling) = self.0.callers.enter(label.actor) else { return overloaded() };
         let (sender, receiver) = oneshot::channel();
         let engine = self.clone();
-        self.0.calls.spawn(async move {
+        // In its own place from the start: a future of this size would be copied at each step into the task, and once more out of it.
+        self.0.calls.spawn(Box::pin(async move {
             Drive::new(&engine, call, label).run(effect, sender).await;
             drop((permit, calling));
-        });
+        }));
         drop(counted);
         // The task answers on every path. One that is dropped with its runtime, or fails, may have sent the request.
         receiver.await.unwrap_or_else(|_| Ran::Refused(store_unavailable(Effect::Unknown)))
