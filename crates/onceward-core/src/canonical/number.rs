@@ -68,7 +68,6 @@ impl<'a> Literal<'a> {
         let zeros = || self.fraction.iter().take_while(|digit| **digit == b'0').count();
         let tidy = match (self.integer, self.fraction) {
             ([b'0'], []) => !self.negative,
-            (_, []) => true,
             (_, [.., b'0']) => false,
             ([b'0'], _) => -(zeros() as i64) >= PLAIN_SCALE_MIN,
             _ => true,
@@ -210,26 +209,41 @@ fn shortest(double: f64) -> String {
     let places = mantissa.len().saturating_sub(2);
     // One digit more than the shortest; a tie ends there, in a 5.
     let further = format!("{double:.places$e}", places = places + 1);
-    let Some((half, _)) = further.split_once('e').filter(|(half, _)| half.ends_with('5')) else {
-        return text;
-    };
+    let half = further.split_once('e').map_or("", |(half, _)| half);
+    let Some(below) = half.strip_suffix('5') else { return text };
     let exact = format!("{double:.EXACT_PLACES$e}");
     let is_tie = exact
         .strip_prefix(half)
         .is_some_and(|rest| rest.bytes().take_while(|byte| *byte != b'e').all(|byte| byte == b'0'));
-    let Some((front, last)) = mantissa.split_at_checked(mantissa.len().saturating_sub(1)) else {
-        return text;
-    };
-    let last = last.bytes().next().unwrap_or_default();
-    if !is_tie || last % 2 == 0 {
+    let is_odd = mantissa.bytes().next_back().is_some_and(|digit| digit % 2 == 1);
+    if !is_tie || !is_odd {
         return text;
     }
-    let is_larger = !half.starts_with(mantissa);
-    let even = char::from(if is_larger { last - 1 } else { last + 1 });
-    let even = format!("{front}{even}e{exponent}");
-    // Past a 9 comes no digit, and a shorter text would have been found; and the other may not read back at a power of two.
+    // Rust took the one above, so that the even one is below.
+    let even = format!("{}e{exponent}", below.trim_end_matches('.'));
+    // It may not read back at a power of two.
     if even.parse() == Ok(double) { even } else { text }
 }
 
 /// More than the 767 digits that the longest double has.
 const EXACT_PLACES: usize = 800;
+
+#[cfg(test)]
+mod tests {
+    use super::shortest;
+
+    // What `JSON.stringify` of Node 20 writes, in Rust's layout.
+    #[test]
+    fn the_digits_of_a_double_are_those_of_ecmascript() {
+        for (double, digits) in [
+            (0.1, "1e-1"),
+            (6_584_021_800_905_561.0 / 4.0, "1.6460054502263902e15"),
+            (6_584_021_800_905_563.0 / 4.0, "1.6460054502263908e15"),
+            // Between two that read back, past the middle by 12 of 10,000: the closer one, though it is odd.
+            (28_458_131_077_881_536_512.0, "2.8458131077881537e19"),
+            (5e-324, "5e-324"),
+        ] {
+            assert_eq!(shortest(double), digits);
+        }
+    }
+}
