@@ -18,6 +18,8 @@ Commands:
                        With --json a line a benchmark; with --smoke a minute, to see that it works
   torture [OPTION…]    Lives simulated worlds, by default as many as the tests do, until one breaks; tells that one. Seeds may go on
                        for hours: --seeds N, --minutes M. From another one on: --from SEED. --help says the rest
+  storm [OPTION…]      Real gateways over real stores, killed and frozen while clients repeat, until what a client saw cannot be explained.
+                       For hours: --minutes M. --help says the rest
   tidy                 The rules that no compiler knows, each finding with its place and how to mend it
   help                 This text
 
@@ -26,6 +28,7 @@ Examples:
   cargo xtask test --only browser
   cargo xtask bench layer
   cargo xtask torture --minutes 60
+  cargo xtask storm --minutes 60
   cargo xtask tidy
 
 Exit status: 0 all is well, 1 something failed or was found, 2 the arguments make no sense.
@@ -41,6 +44,8 @@ pub(crate) enum Command {
     Bench(Benchmarks),
     /// With what the simulation's own program is to be given; it knows its options.
     Torture(Vec<String>),
+    /// The same for the storms.
+    Storm(Vec<String>),
     Tidy,
 }
 
@@ -86,8 +91,10 @@ impl Command {
     pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, UsageFault> {
         let mut arguments = arguments.into_iter();
         let name = arguments.next().ok_or(UsageFault::CommandMissing)?;
-        if name == "torture" {
-            return Ok(Self::Torture(arguments.collect()));
+        match name.as_str() {
+            "torture" => return Ok(Self::Torture(arguments.collect())),
+            "storm" => return Ok(Self::Storm(arguments.collect())),
+            _ => {}
         }
         let mut rest = arguments.peekable();
         if rest.peek().is_some_and(|argument| argument == "--help" || argument == "-h") {
@@ -194,6 +201,7 @@ mod tests {
                 "torture --seeds 9 --help",
                 Ok(Command::Torture(vec!["--seeds".to_owned(), "9".to_owned(), "--help".to_owned()])),
             ),
+            ("storm --minutes 9", Ok(Command::Storm(vec!["--minutes".to_owned(), "9".to_owned()]))),
             ("tidy", Ok(Command::Tidy)),
             ("--help", Ok(Command::Help)),
             ("test --help", Ok(Command::Help)),

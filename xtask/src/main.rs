@@ -33,7 +33,8 @@ fn main() -> ExitCode {
         Ok(Command::Test(part)) => verdict(&steps::test(part), &workshop()),
         Ok(Command::Ci(tests)) => verdict(&steps::ci(tests), &workshop()),
         Ok(Command::Bench(benchmarks)) => benched(&benchmarks, &workshop()),
-        Ok(Command::Torture(arguments)) => tortured(&arguments, &workshop()),
+        Ok(Command::Torture(arguments)) => ended(steps::torture(&arguments, &workshop())),
+        Ok(Command::Storm(arguments)) => ended(steps::storm(&arguments, &workshop())),
         Ok(Command::Tidy) => tidied(&workshop().root),
         Err(fault) => {
             eprintln!("{fault}\n\n{HELP}");
@@ -68,9 +69,9 @@ fn benched(benchmarks: &Benchmarks, workshop: &Workshop) -> ExitCode {
     }
 }
 
-/// Ends as the simulation does: it knows which of its arguments make no sense.
-fn tortured(arguments: &[String], workshop: &Workshop) -> ExitCode {
-    match steps::torture(arguments, workshop) {
+/// Ends as the program did that was run: it knows which of its arguments make no sense.
+fn ended(ran: Result<u8, run::ProgramError>) -> ExitCode {
+    match ran {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("{error}");

@@ -206,6 +206,16 @@ pub(crate) fn torture(arguments: &[String], workshop: &Workshop) -> Result<u8, P
     Program::new(program, &arguments).code()
 }
 
+/// Storms over the command as the crash tests have it, with the arguments that their own program knows; says how that ended.
+pub(crate) fn storm(arguments: &[String], workshop: &Workshop) -> Result<u8, ProgramError> {
+    let command = workshop.binary()?.display().to_string();
+    workshop.cargo(&["build", "--quiet", "--package", "onceward-storm"]).run()?;
+    let program = workshop.target_dir.join("debug").join("onceward-storm");
+    let arguments: Vec<&str> =
+        [command.as_str()].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+    Program::new(program, &arguments).code()
+}
+
 fn demo(workshop: &Workshop) -> StepResult {
     let binary = workshop.binary()?;
     let stdout = Program::new(&binary, &["demo", "--json"]).output()?;

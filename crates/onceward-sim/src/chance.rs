@@ -1,15 +1,18 @@
-//! Where all chance in a world comes from: one small generator, so that a seed says everything.
+//! Where all chance comes from: one small generator, so that a seed says everything.
 
 /// `SplitMix64` (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014): one word of state, and every seed is a good one.
 #[derive(Clone, Debug)]
-pub(crate) struct Chance(u64);
+pub struct Chance(u64);
 
 impl Chance {
-    pub(crate) const fn of(seed: u64) -> Self {
+    /// Its numbers for a seed.
+    #[must_use]
+    pub const fn of(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) const fn draw(&mut self) -> u64 {
+    /// The next number, of all that 64 bits have.
+    pub const fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -17,22 +20,23 @@ impl Chance {
     }
 
     /// A number below `end`; 0 where that is 0.
-    pub(crate) const fn below(&mut self, end: u64) -> u64 {
+    pub const fn below(&mut self, end: u64) -> u64 {
         ((self.draw() as u128 * end as u128) >> 64) as u64
     }
 
     /// A number from `first` to `last`.
-    pub(crate) const fn between(&mut self, first: u64, last: u64) -> u64 {
+    pub const fn between(&mut self, first: u64, last: u64) -> u64 {
         first + self.below(last.saturating_sub(first) + 1)
     }
 
-    pub(crate) const fn per_mille(&mut self, chance: u64) -> bool {
+    /// `true` so often in a thousand.
+    pub const fn per_mille(&mut self, chance: u64) -> bool {
         self.below(1_000) < chance
     }
 
     /// One of a few values, each as likely as the others.
     #[expect(clippy::indexing_slicing, reason = "a number below the count of values is a place among them")]
-    pub(crate) fn one_of<T: Copy, const N: usize>(&mut self, values: [T; N]) -> T {
+    pub fn one_of<T: Copy, const N: usize>(&mut self, values: [T; N]) -> T {
         values[self.below(N as u64) as usize]
     }
 }

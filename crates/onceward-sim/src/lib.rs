@@ -34,6 +34,7 @@ pub const CI_SEEDS: u64 = 20_000;
 
 pub use self::{
     census::{Census, Decided, Happened, Met, Rare},
+    chance::Chance,
     fault::{Fault, Faults},
     flaw::Flaw,
     judge::Breach,

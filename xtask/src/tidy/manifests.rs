@@ -14,6 +14,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("onceward-sim", &["onceward-core"]),
     ("onceward-store", &["onceward-core"]),
     ("onceward-testbed", &[]),
+    ("onceward-storm", &["onceward-sim", "onceward-testbed"]),
     ("onceward-engine", &["onceward-core", "onceward-store"]),
     ("onceward-tower", &["onceward-core", "onceward-engine"]),
     ("onceward-actix", &["onceward-core", "onceward-engine", "onceward-tower"]),

@@ -19,5 +19,6 @@ mod routes;
 mod scale_out;
 mod serving;
 mod store_down;
+mod storm;
 mod suites;
 mod webhooks;
