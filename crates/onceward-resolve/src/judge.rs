@@ -9,7 +9,7 @@ use crate::{
     moment::{Clock, Skew, Span},
     pick::{Condition, Kind, Node, Pick, Picked, Selection, collapsed},
     request::EffectRequest,
-    template::Template,
+    template::{LookError, Place, Template},
 };
 
 /// Most items of a list that are read: more is no page of a list.
@@ -100,15 +100,43 @@ impl Complete {
     }
 }
 
-/// A field that must equal a value of the request.
+/// A field that must be as the request has it.
 #[derive(Clone, Debug)]
 pub(crate) struct Match {
     pub(crate) field: String,
     pub(crate) pick: Pick,
     pub(crate) is_optional: bool,
-    pub(crate) equals: Template,
-    pub(crate) comparison: Comparison,
+    pub(crate) test: Test,
     pub(crate) is_unique: bool,
+}
+
+/// What a field is held to.
+#[derive(Clone, Debug)]
+pub(crate) enum Test {
+    /// It can be read: its pick says what it may be.
+    IsThere,
+    Equals {
+        equals: Template,
+        comparison: Comparison,
+    },
+}
+
+impl Test {
+    /// What it compares with; nothing where it compares with nothing.
+    fn wanted(&self, effect: &EffectRequest) -> Result<String, LookError> {
+        match self {
+            Self::IsThere => Ok(String::new()),
+            Self::Equals { equals, .. } => equals.plain(effect),
+        }
+    }
+
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
+        let equals = match self {
+            Self::IsThere => None,
+            Self::Equals { equals, .. } => Some(equals),
+        };
+        equals.into_iter().flat_map(Template::places)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +209,7 @@ impl Reading {
 
     /// What each match compares with.
     fn wanted(&self, effect: &EffectRequest) -> Result<Vec<String>, String> {
-        self.matches.iter().map(|one| one.equals.plain(effect).map_err(|error| error.to_string())).collect()
+        self.matches.iter().map(|one| one.test.wanted(effect).map_err(|error| error.to_string())).collect()
     }
 }
 
@@ -267,7 +295,8 @@ impl Judged<'_> {
 
     /// What makes an item this effect, for the log.
     fn grounds(&self) -> String {
-        let fields: Vec<&str> = self.reading.matches.iter().map(|one| one.field.as_str()).collect();
+        let compared = self.reading.matches.iter().filter(|one| matches!(one.test, Test::Equals { .. }));
+        let fields: Vec<&str> = compared.map(|one| one.field.as_str()).collect();
         match (fields.as_slice(), &self.reading.time) {
             ([], _) => "it is no older than the claim".into(),
             (fields, Some(_)) if !self.reading.matches.iter().any(|one| one.is_unique) => {
@@ -372,10 +401,13 @@ impl Judged<'_> {
 }
 
 impl Match {
-    /// Whether an item's field equals; `None` where that cannot be told.
+    /// Whether an item's field is as it must be; `None` where that cannot be told.
     fn compare(&self, item: Node<'_>, wanted: &str) -> Option<bool> {
         match self.pick.of(item) {
-            Picked::One(text) => self.comparison.equal(&text, wanted),
+            Picked::One(text) => match self.test {
+                Test::IsThere => Some(true),
+                Test::Equals { comparison, .. } => comparison.equal(&text, wanted),
+            },
             Picked::None if self.is_optional => Some(false),
             Picked::None | Picked::Unreadable => None,
         }

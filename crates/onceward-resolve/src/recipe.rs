@@ -261,7 +261,7 @@ impl Recipe {
             Body::Json(json) => json.add_places(&mut places),
             Body::Form(pairs) => places.extend(pairs.iter().flat_map(|(_, template)| template.places())),
         }
-        places.extend(self.reading.matches.iter().flat_map(|one| one.equals.places()));
+        places.extend(self.reading.matches.iter().flat_map(|one| one.test.places()));
         places
     }
 }

@@ -106,20 +106,19 @@ pub(super) struct Pick {
 #[serde(deny_unknown_fields)]
 pub(super) struct Match {
     pub(super) field: String,
-    pub(super) equals: String,
-    #[serde(default, rename = "as")]
-    pub(super) comparison: Comparison,
+    pub(super) equals: Option<String>,
+    #[serde(rename = "as")]
+    pub(super) comparison: Option<Comparison>,
     pub(super) case: Option<Case>,
     pub(super) mark: Option<Mark>,
     #[serde(default)]
     pub(super) unique: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Comparison {
     Exact,
-    #[default]
     Text,
     Number,
     Money,

@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::{Body, Effects, Json, PathPattern, Probe, Recipe, RecipeError, error::suggestion, file};
 use crate::{
-    judge::{Absent, Comparison, Complete, Match, Reading, Shape, Time},
+    judge::{Absent, Comparison, Complete, Match, Reading, Shape, Test, Time},
     moment::{Clock, duration_ms},
     pick::{Condition, Kind, Pick, Selection},
     template::{Origin, Template, UrlTemplate},
@@ -266,6 +266,31 @@ fn pick(kind: Kind, place: &str, written: &file::Pick) -> Outcome<Pick> {
     })
 }
 
+fn test_of(one: &file::Match) -> Result<Test, String> {
+    let Some(equals) = &one.equals else {
+        return match (one.comparison, one.case, one.mark, one.unique) {
+            (None, None, None, false) => Ok(Test::IsThere),
+            _ => Err("`as`, `case`, `mark` and `unique` belong to a comparison: give `equals`".into()),
+        };
+    };
+    let comparison = match (one.comparison.unwrap_or(file::Comparison::Text), one.case, one.mark) {
+        (file::Comparison::Exact, None, None) => Comparison::Exact,
+        (file::Comparison::Text, case, None) => {
+            Comparison::Text { ignores_case: matches!(case, Some(file::Case::Ignore)) }
+        }
+        (file::Comparison::Number, None, None) => Comparison::Number,
+        (file::Comparison::Money, None, mark) => {
+            Comparison::Money { mark: if matches!(mark, Some(file::Mark::Comma)) { ',' } else { '.' } }
+        }
+        _ => return Err("`case` belongs to text, `mark` to money".into()),
+    };
+    let equals = Template::parse(equals)?;
+    if one.unique && equals.places().next().is_none() {
+        return Err("what is `unique` comes from the request, so `equals` has a place".into());
+    }
+    Ok(Test::Equals { equals, comparison })
+}
+
 /// The fields of an item.
 struct Fields {
     kind: Kind,
@@ -292,31 +317,12 @@ impl Fields {
 
     fn matched(&self, one: file::Match) -> Outcome<Match> {
         let place = "found.match";
-        let comparison = match (one.comparison, one.case, one.mark) {
-            (file::Comparison::Exact, None, None) => Comparison::Exact,
-            (file::Comparison::Text, case, None) => {
-                Comparison::Text { ignores_case: matches!(case, Some(file::Case::Ignore)) }
-            }
-            (file::Comparison::Number, None, None) => Comparison::Number,
-            (file::Comparison::Money, None, mark) => {
-                Comparison::Money { mark: if matches!(mark, Some(file::Mark::Comma)) { ',' } else { '.' } }
-            }
-            _ => return Err(RecipeError::new(place, "`case` belongs to text, `mark` to money")),
-        };
-        let equals = Template::parse(&one.equals).map_err(|what| RecipeError::new(place, what))?;
-        if one.unique && equals.places().next().is_none() {
-            return Err(RecipeError::new(
-                place,
-                "what is `unique` comes from the request, so `equals` has a place",
-            ));
-        }
         Ok(Match {
             pick: self.pick(place, &one.field)?,
             is_optional: self.written(place, &one.field)?.optional == Some(true),
-            field: one.field,
-            equals,
-            comparison,
             is_unique: one.unique,
+            test: test_of(&one).map_err(|what| RecipeError::new(place, what))?,
+            field: one.field,
         })
     }
 

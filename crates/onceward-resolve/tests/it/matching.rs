@@ -26,6 +26,35 @@ fn an_item_counts_by_its_time() {
     }
 }
 
+/// A match that compares with nothing: its pick says what the field may be, and what it does not say makes an item that fits unclear.
+#[test]
+fn a_field_may_have_to_be_there() {
+    let found = |pick: &str| {
+        let found = format!(
+            "as = \"json\"\nshown = {{ pick = \"$.orders\" }}\nitems = \"$.orders[*]\"\n\
+             fields.own = {{ pick = \"$.own\" }}\nfields.state = {pick}\n\
+             match = [{{ field = \"own\", equals = \"{{query.cart}}\", unique = true }}, {{ field = \"state\" }}]\n\
+             complete = {{ total = {{ pick = \"$.count\" }} }}"
+        );
+        recipe("url = \"/orders\"", &found).unwrap()
+    };
+    let needed = found(r#"{ pick = "$.state", regex = "^(?:open|paid)$" }"#);
+    let optional = found(r#"{ pick = "$.state", regex = "^(?:open|paid)$", optional = true }"#);
+    let rows = [
+        (r#"{"own": 9, "state": "open"}"#, "found -", "found -"),
+        (r#"{"own": 9, "state": "paid"}"#, "found -", "found -"),
+        (r#"{"own": 9, "state": "void"}"#, "unclear", "not found"),
+        (r#"{"own": 9}"#, "unclear", "not found"),
+        (r#"{"own": 9, "state": ["open"]}"#, "unclear", "unclear"),
+        (r#"{"own": 8, "state": "void"}"#, "not found", "not found"),
+    ];
+    for (item, of_needed, of_optional) in rows {
+        let body = format!(r#"{{"orders": [{item}], "count": 1}}"#);
+        let seen = [&needed, &optional].map(|recipe| word(&json(recipe, &order(), &body)));
+        assert_eq!(seen, [of_needed, of_optional], "{item}");
+    }
+}
+
 #[test]
 fn an_equal_one_of_yesterday_is_not_it() {
     let yesterday = row(1, "10:55:00").replace("2026-11-22", "2026-11-21");

@@ -121,6 +121,8 @@ fn each_fault_of_a_reading_names_its_place() {
         ("fields.own", "fields.at = { pick = \"$.at\" }\nfields.own", "found.fields.at: nothing uses it"),
         (", unique = true", "", "found: an equal one of yesterday"),
         ("{query.own}", "fixed", "found.match: what is `unique` comes from the request"),
+        (", equals = \"{query.own}\"", "", "found.match: `as`, `case`, `mark` and `unique` belong"),
+        (", equals = \"{query.own}\", unique = true", ", as = \"text\"", "found.match: `as`, `case`, `mark`"),
         (
             "unique = true",
             "as = \"number\", case = \"keep\", unique = true",
