@@ -39,5 +39,5 @@ pub use fetch::{Fetch, FetchFuture, Fetched, NotFetched, Place};
 pub use judge::Sighting;
 pub use recipe::{Effects, Recipe, RecipeError};
 pub use request::{EffectRequest, EffectRequestInvalid};
-pub use resolvers::{Command, Finder, KEPT_BYTES_MAX, Needs, Passthrough, Probe, Resolvers};
+pub use resolvers::{Command, Finder, KEPT_BYTES_MAX, Needs, OriginKey, Passthrough, Probe, Resolvers};
 pub use template::LookError;

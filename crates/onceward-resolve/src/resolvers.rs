@@ -10,7 +10,11 @@ use http::{HeaderMap, HeaderName, Uri, request::Parts};
 use onceward_engine::{Doubtful, Resolver};
 use zeroize::Zeroizing;
 
-pub use self::{command::Command, passthrough::Passthrough, probe::Probe};
+pub use self::{
+    command::Command,
+    passthrough::{OriginKey, Passthrough},
+    probe::Probe,
+};
 use crate::request::EffectRequest;
 
 /// Bytes of a body that are kept at the most: the store holds them for as long as the effect runs, like an outcome of the same limit.

@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 use onceward::secret_file;
 use onceward_core::{header::name::IDEMPOTENCY_KEY, outcome::Policy};
 use onceward_engine::Pace;
 use onceward_resolve::{
-    Command, Effects, Fetch, Finder, Passthrough, Probe, Recipe, Resolvers, builtin, builtin_named,
+    Command, Effects, Fetch, Finder, OriginKey, Passthrough, Probe, Recipe, Resolvers, builtin, builtin_named,
 };
 use onceward_tower::{Webhook, WebhookSecret, Webhooks};
 
@@ -24,6 +24,9 @@ pub(super) const NAMES: &[&str] = &[
     "parameters",
     "passthrough",
     "key_header",
+    "key_json",
+    "key_lifetime",
+    "undecided",
     "command",
     "webhook",
     "secret_files",
@@ -32,6 +35,9 @@ pub(super) const NAMES: &[&str] = &[
     "host",
     "settle",
 ];
+
+/// What is only a passthrough's.
+const PASSTHROUGH_NAMES: [&str; 4] = ["key_header", "key_json", "key_lifetime", "undecided"];
 
 /// One table, as text.
 #[derive(Clone, Debug, Default)]
@@ -49,9 +55,30 @@ pub(crate) struct ResolverTable {
 #[derive(Clone, Debug)]
 pub(crate) enum ResolverSettings {
     Probe(Box<Recipe>),
-    Passthrough { name: String, effects: Effects, key: HeaderName },
+    Passthrough(PassthroughSettings),
     Command { name: String, effects: Effects, program: Vec<String>, settle: Duration },
     Webhook(WebhookSettings),
+}
+
+/// What an origin promises of its keys.
+#[derive(Clone, Debug)]
+pub(crate) struct PassthroughSettings {
+    name: String,
+    effects: Effects,
+    key: OriginKey,
+    key_lifetime: Option<Duration>,
+    undecided: Vec<StatusCode>,
+}
+
+impl PassthroughSettings {
+    fn passthrough(self, policy: &Policy, fetch: Arc<dyn Fetch>) -> Passthrough {
+        let passthrough = Passthrough::new(self.name, self.effects, self.key, policy, fetch);
+        let passthrough = passthrough.undecided_at(self.undecided);
+        match self.key_lifetime {
+            Some(lifetime) => passthrough.knowing_keys_for(lifetime),
+            None => passthrough,
+        }
+    }
 }
 
 /// A resolver that is told, and does not look.
@@ -85,8 +112,8 @@ impl ResolveSettings {
         let finder = |settings: &ResolverSettings| -> Option<Arc<dyn Finder>> {
             Some(match settings.clone() {
                 ResolverSettings::Probe(recipe) => Arc::new(Probe::new(*recipe, Arc::clone(fetch))),
-                ResolverSettings::Passthrough { name, effects, key } => {
-                    Arc::new(Passthrough::new(name, effects, key, policy, Arc::clone(fetch)))
+                ResolverSettings::Passthrough(settings) => {
+                    Arc::new(settings.passthrough(policy, Arc::clone(fetch)))
                 }
                 ResolverSettings::Command { name, effects, program, settle } => {
                     let mut words = program.into_iter().map(Into::into);
@@ -118,7 +145,7 @@ impl ResolveSettings {
         self.resolvers.iter().filter_map(|settings| match settings {
             ResolverSettings::Webhook(settings) => Some(settings),
             ResolverSettings::Probe(_)
-            | ResolverSettings::Passthrough { .. }
+            | ResolverSettings::Passthrough(_)
             | ResolverSettings::Command { .. } => None,
         })
     }
@@ -161,7 +188,8 @@ impl ResolverTable {
     }
 
     fn webhook(&self) -> anyhow::Result<ResolverSettings> {
-        self.refuse(&["key_header", "settle"], "a webhook")?;
+        self.refuse(&PASSTHROUGH_NAMES, "a webhook")?;
+        self.refuse(&["settle"], "a webhook")?;
         let Some(name) = self.values.get("name") else {
             bail!("what does the audit log call this webhook? Say it with `name = \"shop\"`");
         };
@@ -185,15 +213,38 @@ impl ResolverTable {
 
     fn passthrough(&self) -> anyhow::Result<ResolverSettings> {
         self.refuse(&["settle", "secret_files"], "a passthrough")?;
-        let key = match self.values.get("key_header") {
-            Some(text) => text.parse().with_context(|| format!("key_header = {text:?}"))?,
-            None => HeaderName::from_static(IDEMPOTENCY_KEY),
-        };
-        Ok(ResolverSettings::Passthrough { name: self.name("passthrough"), effects: self.effects()?, key })
+        let key_lifetime = self.values.get("key_lifetime").map(|text| duration(text));
+        let statuses = self.values.get("undecided").map_or_else(Vec::new, |text| list(text).collect());
+        let undecided = statuses.into_iter().map(|text| {
+            text.parse::<StatusCode>()
+                .with_context(|| format!("undecided = [{text}]: a status is 100 to 999"))
+        });
+        Ok(ResolverSettings::Passthrough(PassthroughSettings {
+            name: self.name("passthrough"),
+            effects: self.effects()?,
+            key: self.origin_key()?,
+            key_lifetime: key_lifetime.transpose().context("key_lifetime")?,
+            undecided: undecided.collect::<anyhow::Result<_>>()?,
+        }))
+    }
+
+    fn origin_key(&self) -> anyhow::Result<OriginKey> {
+        match (self.values.get("key_header"), self.values.get("key_json")) {
+            (Some(_), Some(_)) => {
+                bail!("a key is in a header or in the body: give `key_header` or `key_json`")
+            }
+            (Some(name), None) => {
+                let name = name.parse().with_context(|| format!("key_header = {name:?}"))?;
+                Ok(OriginKey::header(name))
+            }
+            (None, Some(path)) => OriginKey::member(path).map_err(anyhow::Error::msg).context("key_json"),
+            (None, None) => Ok(OriginKey::header(HeaderName::from_static(IDEMPOTENCY_KEY))),
+        }
     }
 
     fn command(&self, program: &[String]) -> anyhow::Result<ResolverSettings> {
-        self.refuse(&["key_header", "secret_files"], "a command")?;
+        self.refuse(&PASSTHROUGH_NAMES, "a command")?;
+        self.refuse(&["secret_files"], "a command")?;
         let Some(settle) = self.values.get("settle") else {
             bail!(
                 "how long may a request be on its way once nobody sends it any more? Say it with `settle = \"2m\"`"
@@ -209,8 +260,8 @@ impl ResolverTable {
 
     /// Which effects a recipe looks for, and how long they settle, stands in it.
     fn probe(&self, recipe: &str) -> anyhow::Result<ResolverSettings> {
-        let others = ["name", "key_header", "methods", "paths", "host", "settle", "secret_files"];
-        self.refuse(&others, "a recipe")?;
+        self.refuse(&PASSTHROUGH_NAMES, "a recipe")?;
+        self.refuse(&["name", "methods", "paths", "host", "settle", "secret_files"], "a recipe")?;
         let parameters: Vec<_> =
             self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         recipe_named(recipe, &parameters).map(|recipe| ResolverSettings::Probe(Box::new(recipe)))

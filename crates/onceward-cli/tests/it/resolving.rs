@@ -332,12 +332,14 @@ fn the_forward_proxy_finds_out_too() {
 }
 
 #[test]
-fn the_example_in_the_documentation_is_good() {
-    let page = include_str!("../../../../docs/operations.md");
-    let example = page.split("```toml\n").find(|block| block.starts_with("[[resolver]]")).unwrap();
-    let (home, config) = home(example.split("```").next().unwrap());
-    let ran = home.run(&["config", "check", "--config", config.to_str().unwrap()]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+fn the_examples_in_the_documentation_are_good() {
+    let pages = [include_str!("../../../../docs/operations.md"), include_str!("../../../../docs/recipes.md")];
+    for page in pages {
+        let example = page.split("```toml\n").find(|block| block.starts_with("[[resolver]]")).unwrap();
+        let (home, config) = home(example.split("```").next().unwrap());
+        let ran = home.run(&["config", "check", "--config", config.to_str().unwrap()]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    }
 }
 
 #[test]
@@ -347,7 +349,21 @@ fn a_resolver_that_cannot_be_is_refused_with_its_line() {
         ("[[resolver]]\npassthrough = true\n", "say it with `paths"),
         ("[[resolver]]\ncommand = [\"/bin/true\"]\npaths = [\"/a\"]\n", "`settle = \"2m\"`"),
         ("[[resolver]]\npassthrough = true\npaths = [\"/a\"]\nkey_header = \"a b\"\n", "key_header = "),
+        (
+            "[[resolver]]\npassthrough = true\npaths = [\"/a\"]\nkey_json = \"key\"\n",
+            "key_json: `key` is no jsonpath",
+        ),
+        (
+            "[[resolver]]\npassthrough = true\npaths = [\"/a\"]\nkey_json = \"$.key\"\nkey_header = \"key\"\n",
+            "give `key_header` or `key_json`",
+        ),
+        ("[[resolver]]\npassthrough = true\npaths = [\"/a\"]\nkey_lifetime = \"1w\"\n", "key_lifetime: "),
+        ("[[resolver]]\npassthrough = true\npaths = [\"/a\"]\nundecided = [42]\n", "undecided = [42]"),
         ("[[resolver]]\nrecipe = \"redmine\"\nsettle = \"1s\"\n", "`settle` has no meaning for a recipe"),
+        (
+            "[[resolver]]\nrecipe = \"redmine\"\nundecided = [422]\n",
+            "`undecided` has no meaning for a recipe",
+        ),
         ("[[resolver]]\n", "needs a `recipe`, a `command`, `passthrough = true` or `webhook = true`"),
         ("[[resolver]]\nreciep = \"redmine\"\n", "did you mean `recipe`?"),
         ("[[resolver]]\nrecipe = \"redmine\"\nparameters = \"a\"\n", "write parameters = {"),

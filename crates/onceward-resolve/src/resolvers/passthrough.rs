@@ -1,6 +1,6 @@
 //! Sends the same request again, to an origin that honours its key (D2 passthrough).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, StatusCode,
@@ -11,6 +11,7 @@ use onceward_core::{
     outcome::{Content, Outcome, Policy},
 };
 use onceward_engine::{Doubtful, Look, LookFuture, Resolver, Sight};
+use serde_json_path::JsonPath;
 use sha2::{Digest as _, Sha256};
 
 use super::{Finder, Needs, remembered};
@@ -18,38 +19,106 @@ use crate::{
     fetch::{Fetch, Fetched, Place},
     recipe::Effects,
     request::EffectRequest,
+    template::LookError,
 };
 
 /// What of a request belongs to the connection or to the body as it is written there.
 const NOT_SENT: [HeaderName; 3] = [HOST, CONTENT_LENGTH, EXPECT];
 
+/// How long after its first request a key is known where nobody says: the least that is published of a service of size (Stripe, 24 hours).
+const KEY_LIFETIME_DEFAULT: Duration = Duration::from_hours(24);
+
+/// What an origin knows a request by.
+#[derive(Clone, Debug)]
+pub struct OriginKey(Carrier);
+
+#[derive(Clone, Debug)]
+enum Carrier {
+    Header(HeaderName),
+    Member(JsonPath),
+}
+
+impl OriginKey {
+    /// The value of a header.
+    #[must_use]
+    pub const fn header(name: HeaderName) -> Self {
+        Self(Carrier::Header(name))
+    }
+
+    /// The text that the JSONPath `path` names in the body.
+    ///
+    /// # Errors
+    /// Why it is no path.
+    pub fn member(path: &str) -> Result<Self, String> {
+        match JsonPath::parse(path) {
+            Ok(path) => Ok(Self(Carrier::Member(path))),
+            Err(error) => Err(format!("`{path}` is no JSONPath (RFC 9535): {error}")),
+        }
+    }
+
+    /// That a request has a key; else why not.
+    fn is_in(&self, effect: &EffectRequest) -> Result<(), LookError> {
+        let (what, key) = match &self.0 {
+            Carrier::Header(name) => (format!("header.{name}"), effect.header_value(name)?),
+            Carrier::Member(path) => (format!("json {path}"), effect.json_value(path)?),
+        };
+        if key.is_empty() { Err(LookError::Empty { what }) } else { Ok(()) }
+    }
+}
+
 /// Repeats requests whose origin promises to act once a key, however often it is asked.
 ///
 /// The promise is the origin's: one that only seems to honour keys acts twice. A request that did not carry the key to it is never sent again:
-/// behind the forward proxy, whose own key leaves for no site, that is every request without a key of the site's own.
+/// behind the forward proxy, whose own key leaves for no site, that is every request without a key of the site's own. Nor is one that the
+/// origin may have forgotten.
 #[derive(Debug)]
 pub struct Passthrough {
     name: String,
     effects: Effects,
-    key: HeaderName,
+    key: OriginKey,
+    key_lifetime: Duration,
+    undecided: Vec<StatusCode>,
     cookies: Cookies,
     outcome_bytes_max: usize,
     fetch: Arc<dyn Fetch>,
 }
 
 impl Passthrough {
-    /// Repeats the requests that `effects` includes and that carry their origin's key in the header `key`; of their answers, cookies are kept
+    /// Repeats the requests that `effects` includes and that carry their origin's `key`, for 24 hours; of their answers, cookies are kept
     /// or not and bodies up to a size, as of every outcome of the deployment's `policy` (O2, O7).
     #[must_use]
     pub fn new(
         name: String,
         effects: Effects,
-        key: HeaderName,
+        key: OriginKey,
         policy: &Policy,
         fetch: Arc<dyn Fetch>,
     ) -> Self {
         let Policy { cookies, outcome_bytes_max, .. } = *policy;
-        Self { name, effects, key, cookies, outcome_bytes_max, fetch }
+        Self {
+            name,
+            effects,
+            key,
+            key_lifetime: KEY_LIFETIME_DEFAULT,
+            undecided: Vec::new(),
+            cookies,
+            outcome_bytes_max,
+            fetch,
+        }
+    }
+
+    /// The origin knows a key for so long after the first request with it. An older one is never sent again: it would act anew.
+    #[must_use]
+    pub fn knowing_keys_for(mut self, lifetime: Duration) -> Self {
+        self.key_lifetime = lifetime;
+        self
+    }
+
+    /// The origin also says with these statuses that it has not decided: that the first request still runs, for instance.
+    #[must_use]
+    pub fn undecided_at(mut self, statuses: Vec<StatusCode>) -> Self {
+        self.undecided = statuses;
+        self
     }
 
     async fn seen(&self, doubt: &Doubtful) -> Result<Look, String> {
@@ -57,14 +126,16 @@ impl Passthrough {
         if !self.effects.include(&effect) {
             return Ok(Look::not_mine());
         }
-        if !effect.headers().contains_key(&self.key) {
-            return Err(format!("the request has no `{}` that its origin would know it by", self.key));
+        self.key.is_in(&effect).map_err(|lack| format!("its origin does not know it by a key: {lack}"))?;
+        // The first request set out after its claim, so its origin knows the key at least that long.
+        if doubt.now.since(doubt.claimed_at) >= self.key_lifetime {
+            return Err("its origin may have forgotten its key by now".to_owned());
         }
         let fetched =
             self.fetch.fetch(again(&effect), Place::Origin).await.map_err(|error| error.to_string())?;
         let status = fetched.parts.status;
         let evidence = format!("the same request was answered {}", status.as_u16());
-        if !is_final(status) || is_unconsumed(&fetched.parts.headers) {
+        if !is_final(status) || self.undecided.contains(&status) || is_unconsumed(&fetched.parts.headers) {
             return Ok(Look::unclear(evidence));
         }
         let outcome = Box::new(self.outcome(fetched, doubt));

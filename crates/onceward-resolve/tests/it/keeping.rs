@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderName, Request, request::Parts};
+use http::{HeaderName, Request, StatusCode, request::Parts};
 use onceward_core::{
     actor::LookupId,
     header::Cookies,
@@ -18,8 +18,8 @@ use onceward_core::{
 };
 use onceward_engine::{Doubtful, Sight};
 use onceward_resolve::{
-    Command, EffectRequest, Effects, Fetch, FetchFuture, Fetched, Finder, KEPT_BYTES_MAX, Passthrough, Place,
-    Resolvers, builtin_named,
+    Command, EffectRequest, Effects, Fetch, FetchFuture, Fetched, Finder, KEPT_BYTES_MAX, OriginKey,
+    Passthrough, Place, Resolvers, builtin_named,
 };
 
 use crate::kit;
@@ -101,9 +101,16 @@ impl Fetch for Answers {
 
 /// A passthrough whose origin knows requests by the header `key`, and a doubt about one of them.
 fn passthrough(key: &'static str, policy: &Policy, fetch: Arc<Answers>) -> (Arc<dyn Finder>, Doubtful) {
-    let effects = Effects::new(&["POST"], &["/orders"], None).unwrap();
-    let key = HeaderName::from_static(key);
-    let finder: Arc<dyn Finder> = Arc::new(Passthrough::new("again".into(), effects, key, policy, fetch));
+    let key = OriginKey::header(HeaderName::from_static(key));
+    doubted(Passthrough::new("again".into(), orders(), key, policy, fetch), "x")
+}
+
+fn orders() -> Effects {
+    Effects::new(&["POST"], &["/orders"], None).unwrap()
+}
+
+fn doubted(passthrough: Passthrough, body: &str) -> (Arc<dyn Finder>, Doubtful) {
+    let finder: Arc<dyn Finder> = Arc::new(passthrough);
     let resolvers = Resolvers::new(vec![Arc::clone(&finder)]);
     let at = Timestamp::from_ms(1_000);
     let doubt = Doubtful {
@@ -114,7 +121,7 @@ fn passthrough(key: &'static str, policy: &Policy, fetch: Arc<Answers>) -> (Arc<
         doubted_at: at,
         now: at,
         looks: 1,
-        request: resolvers.keep(&head("/orders"), Some(("https", "shop.example")), b"x").unwrap(),
+        request: resolvers.keep(&head("/orders"), Some(("https", "shop.example")), body.as_bytes()).unwrap(),
     };
     (finder, doubt)
 }
@@ -138,6 +145,70 @@ async fn an_answer_that_is_not_the_effects_own_says_nothing() {
         let (finder, doubt) = passthrough("cookie", &Policy::forward_proxy(), site);
         assert_eq!(finder.look(&doubt).await.sight, Sight::Unclear, "{status}");
     }
+}
+
+/// Adyen says so with 422 where the first request still runs.
+// covers: D2, D3
+#[tokio::test]
+async fn an_origin_may_say_with_more_statuses_that_it_has_not_decided() {
+    for (undecided, expected) in [(vec![], true), (vec![StatusCode::UNPROCESSABLE_ENTITY], false)] {
+        let site = Arc::new(Answers { status: 422, ..created() });
+        let key = OriginKey::header(http::header::COOKIE);
+        let passthrough = Passthrough::new("again".into(), orders(), key, &Policy::forward_proxy(), site);
+        let (finder, doubt) = doubted(passthrough.undecided_at(undecided), "x");
+        let is_final = matches!(finder.look(&doubt).await.sight, Sight::Happened(Some(_)));
+        assert_eq!(is_final, expected);
+    }
+}
+
+/// To an origin that has forgotten the key, the same request is a new one.
+// covers: D2, D3
+#[tokio::test]
+async fn a_request_that_its_origin_may_have_forgotten_is_not_sent_again() {
+    const HOUR_MS: u64 = 3_600_000;
+    let rows = [
+        (None, 24 * HOUR_MS - 1, 1),
+        (None, 24 * HOUR_MS, 0),
+        (Some(Duration::from_hours(6)), 6 * HOUR_MS - 1, 1),
+        (Some(Duration::from_hours(6)), 6 * HOUR_MS, 0),
+        (Some(Duration::from_hours(7 * 24)), 24 * HOUR_MS, 1),
+    ];
+    for (lifetime, age_ms, expected) in rows {
+        let site = Arc::new(created());
+        let key = OriginKey::header(http::header::COOKIE);
+        let fetch: Arc<dyn Fetch> = Arc::clone(&site) as _;
+        let mut passthrough =
+            Passthrough::new("again".into(), orders(), key, &Policy::forward_proxy(), fetch);
+        if let Some(lifetime) = lifetime {
+            passthrough = passthrough.knowing_keys_for(lifetime);
+        }
+        let (finder, doubt) = doubted(passthrough, "x");
+        let now = Timestamp::from_ms(doubt.claimed_at.as_ms() + age_ms);
+        let sight = finder.look(&Doubtful { now, ..doubt }).await.sight;
+        assert_eq!(site.asked.load(Ordering::SeqCst), expected, "{lifetime:?} {age_ms}: {sight:?}");
+    }
+}
+
+// covers: D2, D3
+#[tokio::test]
+async fn a_key_may_stand_in_the_body() {
+    let rows = [
+        (r#"{"idempotency_key": "k-1", "amount": 5}"#, 1),
+        (r#"{"idempotency_key": "", "amount": 5}"#, 0),
+        (r#"{"idempotency_key": null}"#, 0),
+        (r#"{"amount": 5}"#, 0),
+        ("idempotency_key=k-1", 0),
+    ];
+    for (body, expected) in rows {
+        let site = Arc::new(created());
+        let key = OriginKey::member("$.idempotency_key").unwrap();
+        let fetch: Arc<dyn Fetch> = Arc::clone(&site) as _;
+        let passthrough = Passthrough::new("again".into(), orders(), key, &Policy::forward_proxy(), fetch);
+        let (finder, doubt) = doubted(passthrough, body);
+        let sight = finder.look(&doubt).await.sight;
+        assert_eq!(site.asked.load(Ordering::SeqCst), expected, "{body}: {sight:?}");
+    }
+    assert!(OriginKey::member("idempotency_key").unwrap_err().contains("no JSONPath"));
 }
 
 // covers: D2, O2, O7
