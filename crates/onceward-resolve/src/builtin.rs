@@ -45,6 +45,10 @@ const BUILTINS: &[Builtin] = builtins![
     "magento",
     "paypal-invoice",
     "redmine",
+    "shopify",
+    "shopify-rest",
+    "square-order",
+    "square-payment",
     "stripe",
     "woocommerce"
 ];

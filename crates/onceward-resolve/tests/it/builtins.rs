@@ -83,6 +83,7 @@ fn few_can_tell_absence() {
         "list-html",
         "magento",
         "redmine",
+        "square-payment",
         "stripe",
         "woocommerce",
     ];
@@ -329,6 +330,8 @@ fn stripes_payment_intents_are_read() {
         (list(&[("pi_1", r#"{"order_id":"6734"}"#), ("pi_0", "{}")], false), "not found"),
         (list(&[("pi_1", r#"{"order_id":"6734"}"#)], true), "unclear"),
         (list(&[("pi_2", ours), ("pi_1", ours)], false), "several 2"),
+        // Five minutes before the claim, so another request made it: the reference is used twice.
+        (list(&[("pi_1", ours)], false).replace("1795344801", "1795344500"), "unclear"),
         (list(&[], false), "not found"),
         (r#"{"object":"list","has_more":false}"#.into(), "unclear"),
         (r#"{"object":"list","has_more":false,"data":null}"#.into(), "unclear"),
@@ -357,6 +360,15 @@ fn paypals_invoices_are_read() {
         ),
         (
             r##"{"total_items":1,"total_pages":1,"items":[{"id":"INV2-Z","status":"DRAFT","detail":{"invoice_number":"#1234"}}]}"##,
+            "unclear",
+        ),
+        (
+            r##"{"items":[{"id":"INV2-Z","detail":{"invoice_number":"#123","metadata":{"create_time":"2026-11-22T10:53:22Z"}}}]}"##,
+            "found INV2-Z",
+        ),
+        // It was there before, so ours was refused.
+        (
+            r##"{"items":[{"id":"INV2-Z","detail":{"invoice_number":"#123","metadata":{"create_time":"2026-11-20T08:00:20Z"}}}]}"##,
             "unclear",
         ),
         (r#"{"total_items":0,"total_pages":0,"items":[]}"#, "unclear"),

@@ -11,3 +11,4 @@ mod looks;
 mod matching;
 mod recipes;
 mod requests;
+mod services;
