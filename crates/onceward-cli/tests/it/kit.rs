@@ -233,8 +233,13 @@ pub(crate) struct Exchange(TcpStream);
 impl Exchange {
     pub(crate) fn start(address: SocketAddr, request: &str) -> Self {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(STEP_TIME_MAX)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
+        Self::of(stream)
+    }
+
+    /// A request that was sent by other means.
+    pub(crate) fn of(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(STEP_TIME_MAX)).unwrap();
         Self(stream)
     }
 

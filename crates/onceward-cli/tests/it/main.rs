@@ -7,6 +7,7 @@ mod check;
 mod commands;
 mod demo;
 mod deploy;
+mod descriptors;
 mod frozen;
 mod full_disk;
 mod gateway;
