@@ -10,7 +10,7 @@ Usage: cargo xtask COMMAND
 
 Commands:
   test [--only PART]   Installs what the tests need, runs them all, says how long each part took.
-                       Parts: rust, doc-tests, browser, demo, examples, recipes
+                       Parts: rust, doc-tests, schedules, browser, demo, examples, recipes
   ci [--after-test]    fmt, tidy, clippy, docs, all of `test`, `bench --smoke`; goes on after a failure and lists
                        them all. With --after-test without the tests, for a machine that has just run them
   bench [NAME…]        Measures what onceward costs beside its peers: layer, actix, gateway, store, shared; without names all.
@@ -54,6 +54,7 @@ pub(crate) enum Command {
 pub(crate) enum Part {
     Rust,
     DocTests,
+    Schedules,
     Browser,
     Demo,
     Examples,
@@ -141,6 +142,7 @@ impl Part {
         match name.as_deref() {
             Some("rust") => Ok(Self::Rust),
             Some("doc-tests") => Ok(Self::DocTests),
+            Some("schedules") => Ok(Self::Schedules),
             Some("browser") => Ok(Self::Browser),
             Some("demo") => Ok(Self::Demo),
             Some("examples") => Ok(Self::Examples),
@@ -157,13 +159,13 @@ impl fmt::Display for UsageFault {
             Self::CommandMissing => f.write_str("a command is missing"),
             Self::CommandUnknown(name) => write!(f, "there is no command `{name}`"),
             Self::ArgumentUnknown(argument) => write!(f, "`{argument}` is not expected here"),
-            Self::PartMissing => {
-                f.write_str("--only needs a part: rust, doc-tests, browser, demo, examples or recipes")
-            }
+            Self::PartMissing => f.write_str(
+                "--only needs a part: rust, doc-tests, schedules, browser, demo, examples or recipes",
+            ),
             Self::PartUnknown(name) => {
                 write!(
                     f,
-                    "there is no part `{name}`; there are rust, doc-tests, browser, demo, examples and recipes"
+                    "there is no part `{name}`; there are rust, doc-tests, schedules, browser, demo, examples and recipes"
                 )
             }
         }
@@ -185,6 +187,7 @@ mod tests {
             ("test --only demo", Ok(Command::Test(Some(Part::Demo)))),
             ("test --only recipes", Ok(Command::Test(Some(Part::Recipes)))),
             ("test --only doc-tests", Ok(Command::Test(Some(Part::DocTests)))),
+            ("test --only schedules", Ok(Command::Test(Some(Part::Schedules)))),
             ("ci", Ok(Command::Ci(Tests::Included))),
             ("ci --after-test", Ok(Command::Ci(Tests::DoneBefore))),
             ("bench", Ok(Command::Bench(Benchmarks::default()))),

@@ -44,6 +44,7 @@ pub(crate) struct Ended {
 
 const RUST: Step = Step { name: "rust", run: rust_tests };
 const DOC_TESTS: Step = Step { name: "doc-tests", run: doc_tests };
+const SCHEDULES: Step = Step { name: "schedules", run: schedules };
 const BROWSER: Step = Step { name: "browser", run: browser };
 const DEMO: Step = Step { name: "demo", run: demo };
 const EXAMPLES: Step = Step { name: "examples", run: examples::run };
@@ -61,9 +62,10 @@ const CHECKS: [Step; 4] = [
 /// The steps of `cargo xtask test`.
 pub(crate) fn test(part: Option<Part>) -> Vec<Step> {
     match part {
-        None => vec![RUST, DOC_TESTS, BROWSER, DEMO, EXAMPLES, RECIPES],
+        None => vec![RUST, DOC_TESTS, SCHEDULES, BROWSER, DEMO, EXAMPLES, RECIPES],
         Some(Part::Rust) => vec![RUST],
         Some(Part::DocTests) => vec![DOC_TESTS],
+        Some(Part::Schedules) => vec![SCHEDULES],
         Some(Part::Browser) => vec![BROWSER],
         Some(Part::Demo) => vec![DEMO],
         Some(Part::Examples) => vec![EXAMPLES],
@@ -160,6 +162,13 @@ fn rust_tests(workshop: &Workshop) -> StepResult {
 
 fn doc_tests(workshop: &Workshop) -> StepResult {
     Ok(workshop.cargo(&["test", "--workspace", "--all-features", "--doc"]).run()?)
+}
+
+/// The memory store with shuttle's locks: a build of its own.
+fn schedules(workshop: &Workshop) -> StepResult {
+    let target = workshop.target_dir.join("schedules").display().to_string();
+    let arguments = ["test", "--package", "onceward-schedules", "--test", "it", "--target-dir", &target];
+    Ok(workshop.cargo(&arguments).with("RUSTFLAGS", "--cfg shuttle").run()?)
 }
 
 /// Chromium through the built binary, against a shop that counts its orders.
@@ -292,7 +301,10 @@ steps: 1 passed, 1 failed
     #[test]
     fn ci_holds_all_that_test_does_unless_that_was_done_before() {
         let names = |steps: Vec<Step>| steps.iter().map(|step| step.name).collect::<Vec<_>>();
-        assert_eq!(names(test(None)), ["rust", "doc-tests", "browser", "demo", "examples", "recipes"]);
+        assert_eq!(
+            names(test(None)),
+            ["rust", "doc-tests", "schedules", "browser", "demo", "examples", "recipes"]
+        );
         assert_eq!(names(ci(Tests::DoneBefore)), ["fmt", "tidy", "clippy", "docs", "bench"]);
         assert_eq!(
             names(ci(Tests::Included)),
@@ -303,6 +315,7 @@ steps: 1 passed, 1 failed
                 "docs",
                 "rust",
                 "doc-tests",
+                "schedules",
                 "browser",
                 "demo",
                 "examples",

@@ -6,12 +6,18 @@ mod shard;
 mod slab;
 mod slot;
 
-use std::{
-    collections::BinaryHeap,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::{collections::BinaryHeap, sync::Arc};
+
+#[cfg(not(shuttle))]
+use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
+
+#[cfg(shuttle)]
+use shuttle::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
 };
 
 use onceward_core::{

@@ -13,6 +13,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("onceward-model", &["onceward-core"]),
     ("onceward-sim", &["onceward-core"]),
     ("onceward-store", &["onceward-core"]),
+    ("onceward-schedules", &[]),
     ("onceward-testbed", &[]),
     ("onceward-storm", &["onceward-sim", "onceward-testbed"]),
     ("onceward-engine", &["onceward-core", "onceward-store"]),
