@@ -168,9 +168,28 @@ fn create(path: &Path) -> io::Result<()> {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             linked => linked,
         })
-        .and_then(|()| File::open(folder)?.sync_all());
+        .and_then(|()| sync_folders(folder));
     fs::remove_file(&draft)?;
     written
+}
+
+/// Makes the secret's name durable, and those of the folders that lead to it: they may have been made a moment ago, and what is in a
+/// folder is gone with the folder's name. A folder further up that cannot be synced was there before.
+fn sync_folders(folder: &Path) -> io::Result<()> {
+    let folder = folder.canonicalize()?;
+    File::open(&folder)?.sync_all()?;
+    let device = folder.metadata()?.dev();
+    for above in folder.ancestors().skip(1) {
+        let file = File::open(above).and_then(|file| Ok((file.metadata()?.dev(), file)));
+        let is_synced = match file {
+            Ok((found, file)) if found == device => file.sync_all().is_ok(),
+            Ok(_) | Err(_) => false,
+        };
+        if !is_synced {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn folder_of(path: &Path) -> &Path {
