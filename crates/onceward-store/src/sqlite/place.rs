@@ -148,9 +148,10 @@ impl Place {
         let open = options.read(true).write(true).create(true).truncate(false).mode(MODE).open(&path);
         let mut file = open.map_err(self.io("create the lock file of"))?;
         let locked = file.try_lock();
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(cannot)?;
-        let witness = Witness::parse(&text);
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(cannot)?;
+        // After a loss of power it may hold anything, and then says nothing.
+        let witness = Witness::parse(&String::from_utf8_lossy(&text));
         match locked {
             Ok(()) => Ok((Lock(file), witness)),
             Err(TryLockError::WouldBlock) => {
@@ -171,10 +172,13 @@ pub(super) struct Lock(File);
 
 impl Lock {
     /// Says who holds the lock, and how often the store was opened so far.
+    ///
+    /// In one write, and cut to its length only then: what the lock file remembers is never gone in between.
     pub(super) fn sign(&mut self, runs: u64) -> io::Result<()> {
-        self.0.set_len(0)?;
+        let text = format!("pid {}\nruns {runs}\n", std::process::id());
         self.0.rewind()?;
-        writeln!(self.0, "pid {}\nruns {runs}", std::process::id())?;
+        self.0.write_all(text.as_bytes())?;
+        self.0.set_len(text.len() as u64)?;
         self.0.sync_all()
     }
 }
@@ -208,5 +212,18 @@ mod tests {
         assert_eq!(Witness::parse("pid 12\nruns 3\n"), Witness { pid: Some(12), runs: 3 });
         assert_eq!(Witness::parse("pid x\nru"), Witness::default());
         assert_eq!(Witness::parse(""), Witness::default());
+    }
+
+    #[test]
+    fn a_lock_file_that_holds_noise_is_locked_and_signed_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = Place::resolve(&folder.path().join("store.db")).expect("a place");
+        fs::write(place.beside(".lock"), [0xff, 0xfe, 0x00, b'r'].repeat(20)).expect("written");
+        let (mut lock, witness) = place.lock().expect("locked");
+        assert_eq!(witness, Witness::default());
+        lock.sign(7).expect("signed");
+        drop(lock);
+        let signed = Witness { pid: Some(std::process::id()), runs: 7 };
+        assert_eq!(place.lock().expect("locked").1, signed);
     }
 }
