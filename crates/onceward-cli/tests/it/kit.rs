@@ -243,11 +243,24 @@ impl Exchange {
         Self(stream)
     }
 
+    /// Sends a request to a server that may be gone.
+    pub(crate) fn try_start(address: SocketAddr, request: &str) -> Option<Self> {
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(STEP_TIME_MAX)).unwrap();
+        stream.write_all(request.as_bytes()).ok()?;
+        Some(Self(stream))
+    }
+
     /// Reads the answer to the end of the connection.
-    pub(crate) fn answer(mut self) -> Answer {
+    pub(crate) fn answer(self) -> Answer {
+        self.answer_if_any().unwrap_or_else(|| panic!("no answer"))
+    }
+
+    /// The same, of a server that may end before it answers.
+    pub(crate) fn answer_if_any(mut self) -> Option<Answer> {
         let mut text = String::new();
-        self.0.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+        self.0.read_to_string(&mut text).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
         let (line, fields) = head.split_once("\r\n").unwrap();
         let status = line.split(' ').nth(1).unwrap().parse().unwrap();
         let fields = fields
@@ -255,7 +268,7 @@ impl Exchange {
             .map(|field| field.split_once(": ").unwrap())
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        Answer { status, fields, body: body.to_owned() }
+        Some(Answer { status, fields, body: body.to_owned() })
     }
 }
 

@@ -15,6 +15,7 @@ mod gateway_certificate;
 mod gateway_supervised;
 mod keeping;
 mod kit;
+mod power_loss;
 mod resolving;
 mod routes;
 mod scale_out;
