@@ -231,7 +231,7 @@ impl Counted {
     }
 }
 
-/// A first start, some trade with slow orders and sweeps, an orderly end, a death in the middle of trade, and what comes after it.
+/// A first start, some trade with slow orders, an orderly end, a death in the middle of trade, the recovery from it, and a sweep.
 fn short_life(durability: &'static str) -> Recording {
     let life = Life::new(durability, |_| {});
     let gateway = life.start(None);
@@ -242,6 +242,8 @@ fn short_life(durability: &'static str) -> Recording {
     assert_eq!(gateway.ended().0, None, "it was to die");
     let gateway = life.start(None);
     life.hold(&gateway, 3, || life.trade(&gateway, 4, 20));
+    life.await_sweep();
+    life.trade(&gateway, 2, 8);
     Life::stop(gateway);
     life.recorded()
 }

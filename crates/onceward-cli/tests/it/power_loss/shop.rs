@@ -18,7 +18,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::{image::Begun, record};
-use crate::kit::{Answer, Exchange, Server, command};
+use crate::kit::{Answer, Exchange, Server, command, ran};
 
 /// Below it, an answer is kept for a moment only.
 const BRIEF: &str = "brief";
@@ -259,6 +259,19 @@ impl Life {
             meanwhile();
             self.orders.release();
         });
+    }
+
+    /// Waits until answers that are kept for a moment have been swept.
+    pub(crate) fn await_sweep(&self) {
+        let state = self.home.path().join("root/state");
+        let is_swept = || {
+            let listed = ran(command(&["effects", "list", "--json", "--state-dir"]).arg(&state)).json();
+            listed["effects"].as_array().unwrap().iter().any(|effect| effect["state"] == "tombstone")
+        };
+        while !is_swept() {
+            // waits: for the retention and the sweep, of a second each, which nobody announces.
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Whether an order was answered.
