@@ -3,7 +3,8 @@
 //!
 //! A failure prints the schedule that leads to it, which `shuttle::replay` lives again.
 
-#![cfg(all(test, shuttle))]
+#![cfg(test)]
+#![cfg(shuttle)]
 
 mod kit;
 mod memory;
