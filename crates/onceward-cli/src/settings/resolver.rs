@@ -213,7 +213,11 @@ impl ResolverTable {
 
     fn passthrough(&self) -> anyhow::Result<ResolverSettings> {
         self.refuse(&["settle", "secret_files"], "a passthrough")?;
-        let key_lifetime = self.values.get("key_lifetime").map(|text| duration(text));
+        let key_lifetime = self.values.get("key_lifetime").map(|text| duration(text)).transpose();
+        let key_lifetime = key_lifetime.context("key_lifetime")?;
+        if key_lifetime.is_some_and(|lifetime| lifetime <= Passthrough::LIFETIME_LEFT_MIN) {
+            bail!("key_lifetime: of five minutes or less, nothing is left to send a request again in");
+        }
         let statuses = self.values.get("undecided").map_or_else(Vec::new, |text| list(text).collect());
         let undecided = statuses.into_iter().map(|text| {
             text.parse::<StatusCode>()
@@ -223,7 +227,7 @@ impl ResolverTable {
             name: self.name("passthrough"),
             effects: self.effects()?,
             key: self.origin_key()?,
-            key_lifetime: key_lifetime.transpose().context("key_lifetime")?,
+            key_lifetime,
             undecided: undecided.collect::<anyhow::Result<_>>()?,
         }))
     }

@@ -358,6 +358,10 @@ fn a_resolver_that_cannot_be_is_refused_with_its_line() {
             "give `key_header` or `key_json`",
         ),
         ("[[resolver]]\npassthrough = true\npaths = [\"/a\"]\nkey_lifetime = \"1w\"\n", "key_lifetime: "),
+        (
+            "[[resolver]]\npassthrough = true\npaths = [\"/a\"]\nkey_lifetime = \"5m\"\n",
+            "five minutes or less",
+        ),
         ("[[resolver]]\npassthrough = true\npaths = [\"/a\"]\nundecided = [42]\n", "undecided = [42]"),
         ("[[resolver]]\nrecipe = \"redmine\"\nsettle = \"1s\"\n", "`settle` has no meaning for a recipe"),
         (

@@ -84,6 +84,9 @@ pub struct Passthrough {
 }
 
 impl Passthrough {
+    /// How much of a key's lifetime has to be left when the request sets out again: it may be slow to arrive, and clocks differ in their pace.
+    pub const LIFETIME_LEFT_MIN: Duration = Duration::from_mins(5);
+
     /// Repeats the requests that `effects` includes and that carry their origin's `key`, for 24 hours; of their answers, cookies are kept
     /// or not and bodies up to a size, as of every outcome of the deployment's `policy` (O2, O7).
     #[must_use]
@@ -107,7 +110,7 @@ impl Passthrough {
         }
     }
 
-    /// The origin knows a key for so long after the first request with it. An older one is never sent again: it would act anew.
+    /// The origin knows a key for so long after the first request with it. One that is as old but for five minutes is never sent again: it could act anew.
     #[must_use]
     pub fn knowing_keys_for(mut self, lifetime: Duration) -> Self {
         self.key_lifetime = lifetime;
@@ -128,7 +131,7 @@ impl Passthrough {
         }
         self.key.is_in(&effect).map_err(|lack| format!("its origin does not know it by a key: {lack}"))?;
         // The first request set out after its claim, so its origin knows the key at least that long.
-        if doubt.now.since(doubt.claimed_at) >= self.key_lifetime {
+        if doubt.now.since(doubt.claimed_at).saturating_add(Self::LIFETIME_LEFT_MIN) > self.key_lifetime {
             return Err("its origin may have forgotten its key by now".to_owned());
         }
         let fetched =

@@ -166,11 +166,13 @@ async fn an_origin_may_say_with_more_statuses_that_it_has_not_decided() {
 #[tokio::test]
 async fn a_request_that_its_origin_may_have_forgotten_is_not_sent_again() {
     const HOUR_MS: u64 = 3_600_000;
+    /// What has to be left of a key's lifetime.
+    const LEFT_MS: u64 = 300_000;
     let rows = [
-        (None, 24 * HOUR_MS - 1, 1),
-        (None, 24 * HOUR_MS, 0),
-        (Some(Duration::from_hours(6)), 6 * HOUR_MS - 1, 1),
-        (Some(Duration::from_hours(6)), 6 * HOUR_MS, 0),
+        (None, 24 * HOUR_MS - LEFT_MS, 1),
+        (None, 24 * HOUR_MS - LEFT_MS + 1, 0),
+        (Some(Duration::from_hours(6)), 6 * HOUR_MS - LEFT_MS, 1),
+        (Some(Duration::from_hours(6)), 6 * HOUR_MS - LEFT_MS + 1, 0),
         (Some(Duration::from_hours(7 * 24)), 24 * HOUR_MS, 1),
     ];
     for (lifetime, age_ms, expected) in rows {
