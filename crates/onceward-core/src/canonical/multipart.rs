@@ -134,21 +134,30 @@ impl<'a> Reader<'a> {
         Ok(Part { name, file_name, media_type, content: self.content()? })
     }
 
-    /// Reads up to a line break.
+    /// Reads up to a line break. A CR or LF alone is one to some readers.
     fn line(&mut self) -> Result<&'a [u8], BodyInvalid> {
-        let Some(len) = self.rest.windows(2).position(|pair| pair == b"\r\n") else {
-            return Err(Reason::End.at(self.body_len));
-        };
+        let len = self.rest.iter().position(is_line_end).unwrap_or(self.rest.len());
         let (line, rest) = self.rest.split_at(len);
-        (_, self.rest) = rest.split_at(2);
+        match rest {
+            [b'\r', b'\n', rest @ ..] => self.rest = rest,
+            [] | [b'\r'] => return Err(Reason::End.at(self.body_len)),
+            _ => return Err(Reason::PartHeader.at(self.body_len - rest.len())),
+        }
         Ok(line)
     }
 
     /// Reads up to the next delimiter and past it.
+    ///
+    /// To some readers a line's first bytes end a part whatever is before them: a CR or LF alone, or the empty line behind the
+    /// part's headers. No client chooses a boundary that its parts contain, so such a body is refused.
     fn content(&mut self) -> Result<&'a [u8], BodyInvalid> {
+        let (_, dashes) = self.delimiter.split_at(2);
+        if self.rest.starts_with(dashes) {
+            return Err(self.fault(Reason::Boundary));
+        }
         let all = self.rest;
         let mut searched = all;
-        while let Some(at) = searched.iter().position(|byte| *byte == b'\r') {
+        while let Some(at) = searched.iter().position(is_line_end) {
             let (_, candidate) = searched.split_at(at);
             if let Some(rest) = candidate.strip_prefix(self.delimiter) {
                 self.rest = rest;
@@ -156,6 +165,9 @@ impl<'a> Reader<'a> {
                 return Ok(content);
             }
             (_, searched) = candidate.split_at(1);
+            if searched.starts_with(dashes) {
+                return Err(Reason::Boundary.at(self.body_len - searched.len()));
+            }
         }
         Err(Reason::End.at(self.body_len))
     }
@@ -163,6 +175,10 @@ impl<'a> Reader<'a> {
     fn fault(&self, reason: Reason) -> BodyInvalid {
         reason.at(self.body_len - self.rest.len())
     }
+}
+
+fn is_line_end(byte: &u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
 }
 
 /// The name and the file name in a `Content-Disposition: form-data` value (RFC 7578 section 4.2).
