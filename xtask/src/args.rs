@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::fmt;
+use std::{fmt, num::NonZeroU32};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -11,11 +11,13 @@ Usage: cargo xtask COMMAND
 Commands:
   test [--only PART]   Installs what the tests need, runs them all, says how long each part took.
                        Parts: rust, doc-tests, schedules, browser, demo, examples, recipes
-  ci [--after-test]    fmt, tidy, clippy, docs, all of `test`, `bench --smoke`; goes on after a failure and lists
+  ci [--after-test]    fmt, tidy, clippy, docs, all of `test`, `bench --smoke`, `fuzz`; goes on after a failure and lists
                        them all. With --after-test without the tests, for a machine that has just run them
   bench [NAME…]        Measures what onceward costs beside its peers: layer, actix, gateway, store, shared; without names all.
                        Wants a quiet machine of two cores, and takes some twenty minutes.
                        With --json a line a benchmark; with --smoke a minute, to see that it works
+  fuzz [NAME…]         Feeds hostile bytes to what reads them, 60 s a target and two at once; without names to all of fuzz/targets.
+                       With --seconds N longer or shorter; with --keep what was found on the way goes to fuzz/corpus
   torture [OPTION…]    Lives simulated worlds, by default as many as the tests do, until one breaks; tells that one. Seeds may go on
                        for hours: --seeds N, --minutes M. From another one on: --from SEED. --help says the rest
   storm [OPTION…]      Real gateways over real stores, killed and frozen while clients repeat, until what a client saw cannot be explained.
@@ -27,6 +29,7 @@ Examples:
   cargo xtask test
   cargo xtask test --only browser
   cargo xtask bench layer
+  cargo xtask fuzz --seconds 600 json
   cargo xtask torture --minutes 60
   cargo xtask storm --minutes 60
   cargo xtask tidy
@@ -42,6 +45,7 @@ pub(crate) enum Command {
     Test(Option<Part>),
     Ci(Tests),
     Bench(Benchmarks),
+    Fuzz(Fuzzing),
     /// With what the simulation's own program is to be given; it knows its options.
     Torture(Vec<String>),
     /// The same for the storms.
@@ -78,6 +82,17 @@ pub(crate) struct Benchmarks {
     pub(crate) is_json: bool,
 }
 
+/// Which targets are fuzzed, and how long.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fuzzing {
+    /// None of them stands for all.
+    pub(crate) names: Vec<String>,
+    /// Of each target.
+    pub(crate) seconds: Option<NonZeroU32>,
+    /// Whether the corpus is made anew with what was found.
+    pub(crate) keeps: bool,
+}
+
 /// Arguments that make no sense.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum UsageFault {
@@ -86,6 +101,8 @@ pub(crate) enum UsageFault {
     ArgumentUnknown(String),
     PartMissing,
     PartUnknown(String),
+    /// `--seconds` without a number above zero behind it.
+    SecondsMissing,
 }
 
 impl Command {
@@ -105,6 +122,7 @@ impl Command {
             "help" | "--help" | "-h" => Self::Help,
             "tidy" => Self::Tidy,
             "bench" => Self::Bench(Benchmarks::parse(&mut rest)?),
+            "fuzz" => Self::Fuzz(Fuzzing::parse(&mut rest)?),
             "test" => match rest.next_if_eq("--only") {
                 None => Self::Test(None),
                 Some(_) => Self::Test(Some(Part::parse(rest.next())?)),
@@ -137,6 +155,24 @@ impl Benchmarks {
     }
 }
 
+impl Fuzzing {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, UsageFault> {
+        let mut fuzzing = Self::default();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--seconds" => {
+                    let seconds = arguments.next().and_then(|seconds| seconds.parse().ok());
+                    fuzzing.seconds = Some(seconds.ok_or(UsageFault::SecondsMissing)?);
+                }
+                "--keep" => fuzzing.keeps = true,
+                option if option.starts_with('-') => return Err(UsageFault::ArgumentUnknown(argument)),
+                _ => fuzzing.names.push(argument),
+            }
+        }
+        Ok(fuzzing)
+    }
+}
+
 impl Part {
     fn parse(name: Option<String>) -> Result<Self, UsageFault> {
         match name.as_deref() {
@@ -159,6 +195,7 @@ impl fmt::Display for UsageFault {
             Self::CommandMissing => f.write_str("a command is missing"),
             Self::CommandUnknown(name) => write!(f, "there is no command `{name}`"),
             Self::ArgumentUnknown(argument) => write!(f, "`{argument}` is not expected here"),
+            Self::SecondsMissing => f.write_str("--seconds needs a number of seconds"),
             Self::PartMissing => f.write_str(
                 "--only needs a part: rust, doc-tests, schedules, browser, demo, examples or recipes",
             ),
@@ -199,6 +236,18 @@ mod tests {
                     is_json: true,
                 })),
             ),
+            (
+                "fuzz key --seconds 5 --keep",
+                Ok(Command::Fuzz(Fuzzing {
+                    names: vec!["key".to_owned()],
+                    seconds: NonZeroU32::new(5),
+                    keeps: true,
+                })),
+            ),
+            ("fuzz", Ok(Command::Fuzz(Fuzzing::default()))),
+            ("fuzz --seconds", Err(UsageFault::SecondsMissing)),
+            ("fuzz --seconds 0", Err(UsageFault::SecondsMissing)),
+            ("fuzz --keeps", Err(UsageFault::ArgumentUnknown("--keeps".to_owned()))),
             ("bench --fast", Err(UsageFault::ArgumentUnknown("--fast".to_owned()))),
             (
                 "torture --seeds 9 --help",

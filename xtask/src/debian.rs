@@ -48,6 +48,14 @@ pub(crate) fn install_openssl() -> Result<(), InstallError> {
     }
 }
 
+/// Makes sure of a C++ compiler, for libFuzzer.
+pub(crate) fn install_cxx() -> Result<(), InstallError> {
+    match Program::new("c++", &["--version"]).ask() {
+        Some(_) => Ok(()),
+        None => apt_install(&["g++"]),
+    }
+}
+
 /// Makes sure of `curl`, with which the examples are asked.
 pub(crate) fn install_curl() -> Result<(), InstallError> {
     match Program::new("curl", &["--version"]).ask() {

@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod debian;
 mod examples;
+mod fuzz;
 mod run;
 mod steps;
 mod tidy;
@@ -15,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-use args::{Benchmarks, Command, HELP};
+use args::{Command, HELP};
 use steps::Workshop;
 
 /// Something was found, or failed.
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
         }
         Ok(Command::Test(part)) => verdict(&steps::test(part), &workshop()),
         Ok(Command::Ci(tests)) => verdict(&steps::ci(tests), &workshop()),
-        Ok(Command::Bench(benchmarks)) => benched(&benchmarks, &workshop()),
+        Ok(Command::Bench(benchmarks)) => told(bench::run(&benchmarks, &workshop())),
+        Ok(Command::Fuzz(fuzzing)) => told(fuzz::run(&fuzzing, &workshop())),
         Ok(Command::Torture(arguments)) => ended(steps::torture(&arguments, &workshop())),
         Ok(Command::Storm(arguments)) => ended(steps::storm(&arguments, &workshop())),
         Ok(Command::Tidy) => tidied(&workshop().root),
@@ -59,8 +61,9 @@ fn verdict(steps: &[steps::Step], workshop: &Workshop) -> ExitCode {
     if ended.iter().all(|step| step.result.is_ok()) { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
-fn benched(benchmarks: &Benchmarks, workshop: &Workshop) -> ExitCode {
-    match bench::run(benchmarks, workshop) {
+/// What was done has told itself.
+fn told(done: steps::StepResult) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

@@ -2,7 +2,9 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fmt, io,
+    fmt,
+    fs::File,
+    io,
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
 };
@@ -34,6 +36,13 @@ impl Program {
     pub(crate) fn with(mut self, variable: &str, value: impl AsRef<OsStr>) -> Self {
         self.0.env(variable, value);
         self
+    }
+
+    /// With its output in a file.
+    pub(crate) fn writing(mut self, file: &Path) -> io::Result<Self> {
+        let file = File::create(file)?;
+        self.0.stdout(file.try_clone()?).stderr(file);
+        Ok(self)
     }
 
     /// Says what it runs, and runs it.

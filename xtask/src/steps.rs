@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     args::{Benchmarks, Part, Tests},
-    bench, debian, examples,
+    bench, debian, examples, fuzz,
     run::{Program, ProgramError},
     tidy,
 };
@@ -50,6 +50,7 @@ const DEMO: Step = Step { name: "demo", run: demo };
 const EXAMPLES: Step = Step { name: "examples", run: examples::run };
 const RECIPES: Step = Step { name: "recipes", run: recipes };
 const BENCH: Step = Step { name: "bench", run: bench_smoke };
+const FUZZ: Step = Step { name: "fuzz", run: fuzz::step };
 
 /// What needs no build stands first, so that a slip shows within seconds.
 const CHECKS: [Step; 4] = [
@@ -80,7 +81,7 @@ pub(crate) fn ci(tests: Tests) -> Vec<Step> {
         Tests::Included => steps.extend(test(None)),
         Tests::DoneBefore => {}
     }
-    steps.push(BENCH);
+    steps.extend([BENCH, FUZZ]);
     steps
 }
 
@@ -127,7 +128,9 @@ pub(crate) fn report(ended: &[Ended]) -> String {
 }
 
 fn fmt(workshop: &Workshop) -> StepResult {
-    Ok(workshop.cargo(&["fmt", "--all", "--check"]).run()?)
+    workshop.cargo(&["fmt", "--all", "--check"]).run()?;
+    // A workspace of its own.
+    Ok(workshop.cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]).run()?)
 }
 
 fn clippy(workshop: &Workshop) -> StepResult {
@@ -305,7 +308,7 @@ steps: 1 passed, 1 failed
             names(test(None)),
             ["rust", "doc-tests", "schedules", "browser", "demo", "examples", "recipes"]
         );
-        assert_eq!(names(ci(Tests::DoneBefore)), ["fmt", "tidy", "clippy", "docs", "bench"]);
+        assert_eq!(names(ci(Tests::DoneBefore)), ["fmt", "tidy", "clippy", "docs", "bench", "fuzz"]);
         assert_eq!(
             names(ci(Tests::Included)),
             [
@@ -320,7 +323,8 @@ steps: 1 passed, 1 failed
                 "demo",
                 "examples",
                 "recipes",
-                "bench"
+                "bench",
+                "fuzz"
             ]
         );
     }

@@ -151,7 +151,7 @@ fn is_own_page(entrance: &Entrance, headers: &HeaderMap) -> bool {
         && headers.get_all("sec-fetch-site").iter().all(is_own_site)
 }
 
-fn check_token(token: &Token, headers: &HeaderMap) -> Result<(), Refused> {
+pub(crate) fn check_token(token: &Token, headers: &HeaderMap) -> Result<(), Refused> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Err(Refused::TokenMissing) };
     // RFC 9110, 11.1: the scheme's case does not count.

@@ -7,6 +7,8 @@
 pub mod client;
 mod control;
 mod door;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod gate;
 mod limits;
 mod present;

@@ -14,6 +14,8 @@ mod engine;
 mod entropy;
 mod erase;
 mod execution;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod held;
 mod limits;
 mod moment;

@@ -3,6 +3,8 @@
 //! TLS with a host that is to be decrypted, and plain HTTP, are served like any other connection. The rest, and all of a
 //! host on the tunnel list, is carried unseen.
 
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod hello;
 mod look;
 

@@ -5,6 +5,8 @@
 
 pub mod ca;
 mod connect;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod gateway;
 pub mod guarded;
 mod hop;

@@ -10,6 +10,8 @@ mod alarm;
 mod body;
 pub(crate) mod chunks;
 pub(crate) mod copy;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod gate;
 mod head;
 mod hop;

@@ -12,7 +12,7 @@
 
 mod decode;
 mod encode;
-#[cfg(feature = "shared")]
+#[cfg(any(feature = "fuzz", feature = "shared"))]
 mod mark;
 
 use onceward_core::{
@@ -21,7 +21,7 @@ use onceward_core::{
 };
 
 pub(crate) use encode::encode;
-#[cfg(feature = "shared")]
+#[cfg(any(feature = "fuzz", feature = "shared"))]
 pub(crate) use mark::{decode_mark, encode_mark, is_mark};
 
 /// The form that is written.
@@ -77,7 +77,7 @@ pub(crate) fn decode_head(id: LookupId, head: &[u8]) -> Result<(Record, Label), 
 const HEAD: &[u8] = b"onceward head\0";
 const OUTCOME: &[u8] = b"onceward outcome\0";
 const REQUEST: &[u8] = b"onceward request\0";
-#[cfg(feature = "shared")]
+#[cfg(any(feature = "fuzz", feature = "shared"))]
 const MARK: &[u8] = b"onceward mark\0";
 
 fn sum(purpose: &[u8], id: LookupId, bytes: &[u8]) -> [u8; SUM_BYTES] {

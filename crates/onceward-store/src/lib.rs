@@ -12,13 +12,15 @@
 //! - [`conformance`] (feature `conformance`): what every store has to pass; a new store starts there.
 
 mod clock;
-#[cfg(any(feature = "shared", feature = "sqlite"))]
+#[cfg(any(feature = "fuzz", feature = "shared", feature = "sqlite"))]
 mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod epoch;
 #[cfg(feature = "conformance")]
 mod faulty;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod link;
 mod memory;
 #[cfg(feature = "mysql")]

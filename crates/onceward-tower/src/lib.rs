@@ -8,6 +8,8 @@ mod budget;
 mod coding;
 mod contract;
 mod execute;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod grpc;
 mod handler;
 mod intent;

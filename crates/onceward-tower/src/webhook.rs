@@ -5,6 +5,8 @@
 //! nothing (D3). No id of a post has to be remembered for that.
 
 mod answer;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod judge;
 mod post;
 mod signature;

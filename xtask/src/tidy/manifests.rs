@@ -51,6 +51,19 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("onceward-benches", &["onceward", "onceward-core", "onceward-store", "onceward-testbed"]),
+    (
+        "onceward-fuzz",
+        &[
+            "onceward",
+            "onceward-control",
+            "onceward-core",
+            "onceward-engine",
+            "onceward-proxy",
+            "onceward-resolve",
+            "onceward-store",
+            "onceward-tower",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

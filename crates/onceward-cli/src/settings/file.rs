@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::{
     resolver::{self, ResolverTable},
@@ -190,14 +190,14 @@ fn places() -> Vec<PathBuf> {
 fn text_of(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.clone().into_owned()),
-        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Integer(number) => Some(decimal(number)),
         DeValue::Boolean(value) => Some(value.to_string()),
         DeValue::Array(items) => {
             let texts: Option<Vec<String>> = items
                 .iter()
                 .map(|item| match item.get_ref() {
                     DeValue::String(text) => Some(text.clone().into_owned()),
-                    DeValue::Integer(number) => Some(number.to_string()),
+                    DeValue::Integer(number) => Some(decimal(number)),
                     _ => None,
                 })
                 .collect();
@@ -205,6 +205,12 @@ fn text_of(value: &DeValue<'_>) -> Option<String> {
         }
         DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => None,
     }
+}
+
+/// A number as flags have it, however the file writes it: `0x10` is 16 in TOML (1.0.0, Integer).
+fn decimal(number: &DeInteger<'_>) -> String {
+    i64::from_str_radix(number.as_str(), number.radix())
+        .map_or_else(|_too_large| number.to_string(), |value| value.to_string())
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -249,6 +255,23 @@ mod tests {
             ("policy.outcome_bytes_max", "4096".to_owned()),
         ]);
         assert_eq!(values, Ok(expected));
+    }
+
+    #[test]
+    fn a_number_is_what_it_is_in_toml() {
+        for (written, text) in [
+            ("16", "16"),
+            ("+16", "16"),
+            ("0x10", "16"),
+            ("0o20", "16"),
+            ("0b1_0000", "16"),
+            ("1_6", "16"),
+            ("99999999999999999999", "99999999999999999999"),
+        ] {
+            let values = parse(&format!("[policy]\noutcome_bytes_max = {written}\n"));
+            let expected = BTreeMap::from([("policy.outcome_bytes_max", text.to_owned())]);
+            assert_eq!(values, Ok(expected), "{written}");
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ const READ_BYTES: usize = 8 * 1024;
 const FIELDS_USUAL: usize = 24;
 
 /// What a plain head comes to: no body, and another head behind it.
-const PLAIN: Framing = Framing { body: BodyLength::Bytes(0), then: Then::Head };
+pub(super) const PLAIN: Framing = Framing { body: BodyLength::Bytes(0), then: Then::Head };
 
 /// A client's connection, as long as it carries nothing but plain requests.
 pub struct PlainClient<I> {
@@ -242,7 +242,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> PlainClient<I> {
 }
 
 /// Reads a judged head; `None` where it is not plain.
-fn read(bytes: &Bytes) -> Option<(Parts, bool)> {
+pub(super) fn read(bytes: &Bytes) -> Option<(Parts, bool)> {
     let mut lines = head::split_lines(bytes.strip_suffix(b"\r\n\r\n")?);
     let mut words = lines.next()?.split(|&byte| byte == b' ');
     let method = match words.next()? {

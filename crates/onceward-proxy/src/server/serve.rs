@@ -16,6 +16,7 @@ use super::line::{Line, LineService};
 use super::plain::{Left, PlainClient};
 use super::rare::Rare;
 use super::tasks::{Kind, Tasks};
+use crate::limits::Limits;
 
 /// hyper's smallest read buffer; its largest must hold a head that passed the gate.
 const READ_BUFFER_BYTES_MIN: usize = 8 * 1024;
@@ -38,17 +39,7 @@ where
     let limits = *line.limits();
     let gate = Gate::new(io, line.activity(), limits);
     let service = LineService::http1(line, gate.ledger());
-    let mut builder = http1::Builder::new();
-    if limits.head_fields_max > HYPER_HEAD_FIELDS_MAX {
-        builder.max_headers(limits.head_fields_max);
-    }
-    let connection = builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .max_buf_size(limits.head_bytes_max.saturating_mul(2).max(READ_BUFFER_BYTES_MIN))
-        .preserve_header_case(true)
-        .serve_connection(TokioIo::new(gate), service)
-        .with_upgrades();
+    let connection = http1_builder(&limits).serve_connection(TokioIo::new(gate), service).with_upgrades();
     tokio::pin!(connection);
     let served = tokio::select! {
         // The stop comes first: an answer that is ready at the same time then announces the close.
@@ -62,6 +53,20 @@ where
     if let Err(error) = served {
         tracing::debug!(%error, "an http/1 connection broke off");
     }
+}
+
+/// hyper behind the gate, which keeps the time and the size of heads.
+pub(super) fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    if limits.head_fields_max > HYPER_HEAD_FIELDS_MAX {
+        builder.max_headers(limits.head_fields_max);
+    }
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(limits.head_bytes_max.saturating_mul(2).max(READ_BUFFER_BYTES_MIN))
+        .preserve_header_case(true);
+    builder
 }
 
 /// Serves HTTP/2.
