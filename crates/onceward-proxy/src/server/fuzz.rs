@@ -75,7 +75,8 @@ where
 /// The head of a request that is read the short way, without hyper; `None` where it goes the general one.
 #[must_use]
 pub fn plain_head(head: &Bytes) -> Option<Parts> {
-    let is_plain = head::judge(head, Limits::default().head_fields_max) == Ok(PLAIN);
+    let is_plain = head::end(head, 0) == Ok(Some(head.len()))
+        && head::judge(head, Limits::default().head_fields_max) == Ok(PLAIN);
     plain::read(head).filter(|_| is_plain).map(|(head, _is_last)| head)
 }
 
