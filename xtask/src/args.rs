@@ -22,6 +22,8 @@ Commands:
                        for hours: --seeds N, --minutes M. From another one on: --from SEED. --help says the rest
   storm [OPTION…]      Real gateways over real stores, killed and frozen while clients repeat, until what a client saw cannot be explained.
                        For hours: --minutes M. --help says the rest
+  planted [FAULT…]     Plants faults in a copy of the last commit, one at a time, and prints a table of which tests notice. Needs
+                       cargo-nextest, and takes a minute or two a fault
   tidy                 The rules that no compiler knows, each finding with its place and how to mend it
   help                 This text
 
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Torture(Vec<String>),
     /// The same for the storms.
     Storm(Vec<String>),
+    /// The faults' names; none stands for all.
+    Planted(Vec<String>),
     Tidy,
 }
 
@@ -112,6 +116,7 @@ impl Command {
         match name.as_str() {
             "torture" => return Ok(Self::Torture(arguments.collect())),
             "storm" => return Ok(Self::Storm(arguments.collect())),
+            "planted" => return Self::planted(arguments),
             _ => {}
         }
         let mut rest = arguments.peekable();
@@ -152,6 +157,17 @@ impl Benchmarks {
             }
         }
         Ok(benchmarks)
+    }
+}
+
+impl Command {
+    fn planted(names: impl Iterator<Item = String>) -> Result<Self, UsageFault> {
+        let names: Vec<String> = names.collect();
+        match names.iter().find(|name| name.starts_with('-')) {
+            Some(help) if help == "--help" || help == "-h" => Ok(Self::Help),
+            Some(option) => Err(UsageFault::ArgumentUnknown(option.clone())),
+            None => Ok(Self::Planted(names)),
+        }
     }
 }
 
@@ -254,6 +270,9 @@ mod tests {
                 Ok(Command::Torture(vec!["--seeds".to_owned(), "9".to_owned(), "--help".to_owned()])),
             ),
             ("storm --minutes 9", Ok(Command::Storm(vec!["--minutes".to_owned(), "9".to_owned()]))),
+            ("planted lapse-frees", Ok(Command::Planted(vec!["lapse-frees".to_owned()]))),
+            ("planted --help", Ok(Command::Help)),
+            ("planted --all", Err(UsageFault::ArgumentUnknown("--all".to_owned()))),
             ("tidy", Ok(Command::Tidy)),
             ("--help", Ok(Command::Help)),
             ("test --help", Ok(Command::Help)),

@@ -5,6 +5,7 @@ mod bench;
 mod debian;
 mod examples;
 mod fuzz;
+mod planted;
 mod run;
 mod steps;
 mod tidy;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Ok(Command::Fuzz(fuzzing)) => told(fuzz::run(&fuzzing, &workshop())),
         Ok(Command::Torture(arguments)) => ended(steps::torture(&arguments, &workshop())),
         Ok(Command::Storm(arguments)) => ended(steps::storm(&arguments, &workshop())),
+        Ok(Command::Planted(names)) => told(planted::run(&names, &workshop())),
         Ok(Command::Tidy) => tidied(&workshop().root),
         Err(fault) => {
             eprintln!("{fault}\n\n{HELP}");
