@@ -144,8 +144,7 @@ impl Places {
     /// With `--target`, so that what the build itself runs is built without counters.
     fn build(&self, workshop: &Workshop) -> Result<(), ProgramError> {
         let manifest = self.own.join("Cargo.toml").display().to_string();
-        let arguments =
-            ["build", "--locked", "--release", "--manifest-path", &manifest, "--target", &self.host];
+        let arguments = ["build", "--release", "--manifest-path", &manifest, "--target", &self.host];
         workshop.cargo(&arguments).with("CARGO_TARGET_DIR", &self.work).with("RUSTFLAGS", RUSTFLAGS).run()
     }
 
