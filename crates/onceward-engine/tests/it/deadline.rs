@@ -115,6 +115,20 @@ async fn a_sleep_within_a_slow_renewal_ends_it() {
     assert_eq!(steps.noted(), Noted { done: 0, dropped_after });
 }
 
+// covers: L12
+#[tokio::test(start_paused = true)]
+async fn a_renewed_lease_counts_from_when_it_was_asked_for() {
+    // The start, the claim, a renewal that is asked for after 5 s and answered after 9 s, and none after that.
+    let slow = [Fault::None, Fault::None, Fault::Late(Duration::from_secs(4))];
+    let world = World::new(7, Faults::scripted(slow.into_iter().chain([Fault::Refused; 300])));
+    let engine = world.engine(sweepless()).await;
+    let steps = Steps::default();
+    let running = steps.begin(&engine, policy(), MINUTE);
+    assert_eq!(running.await.unwrap(), "outcome-unknown");
+    let dropped_after = Some(Duration::from_secs(5 + 12));
+    assert_eq!(steps.noted(), Noted { done: 0, dropped_after });
+}
+
 // covers: L3 L12
 #[tokio::test(start_paused = true)]
 async fn a_sleep_that_leaves_some_of_the_lease_is_followed_by_a_renewal_and_not_by_doubt() {
