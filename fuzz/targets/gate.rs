@@ -6,18 +6,13 @@
 
 #![no_main]
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::time::Duration;
 
 use http::request::Parts;
 use libfuzzer_sys::fuzz_target;
+use onceward_fuzz::client;
 use onceward_proxy::fuzz::{Message, messages, plain_head};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     runtime::{Builder, Runtime},
     time::timeout,
 };
@@ -57,45 +52,11 @@ fn short(input: &[u8]) {
 
 /// What reaches the service, up to a refusal.
 fn passed(input: &[u8], piece: usize) -> Vec<Message> {
-    let client = Client { input: input.to_vec(), at: 0, piece };
+    let client = client(input, piece);
     // The clock stands still but for waits, so that no time limit is too short.
     let day = Duration::from_hours(24);
     let seen = RUNTIME.with(|runtime| runtime.block_on(async { timeout(day, messages(client)).await }));
     seen.expect("it ends").into_iter().map_while(Result::ok).collect()
-}
-
-/// Sends its input, closes its sending side, and takes every answer.
-struct Client {
-    input: Vec<u8>,
-    at: usize,
-    piece: usize,
-}
-
-impl AsyncRead for Client {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let end = self.input.len().min(self.at.saturating_add(self.piece)).min(self.at + buf.remaining());
-        buf.put_slice(&self.input[self.at..end]);
-        self.at = end;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Client {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
 
 /// A request by the letter of RFC 9112.

@@ -5,21 +5,13 @@
 
 #![no_main]
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
-
 use libfuzzer_sys::fuzz_target;
+use onceward_fuzz::client;
 use onceward_proxy::{
     fuzz::{PeekedHello, peek_hello, spoken},
     target::{Host, Target},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    runtime::{Builder, Runtime},
-};
+use tokio::runtime::{Builder, Runtime};
 
 thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().build().expect("a runtime");
@@ -60,47 +52,17 @@ fn authority(text: &str) {
 }
 
 fn peeked(input: &[u8], piece: usize) -> Option<PeekedHello> {
-    let mut client = Client { input, piece };
+    let mut client = client(input, piece);
     RUNTIME.with(|runtime| runtime.block_on(peek_hello(&mut client)))
-}
-
-struct Client<'a> {
-    input: &'a [u8],
-    piece: usize,
-}
-
-impl AsyncRead for Client<'_> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let (now, later) = self.input.split_at(self.input.len().min(self.piece).min(buf.remaining()));
-        buf.put_slice(now);
-        self.input = later;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Client<'_> {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
 
 /// The host name in the extension `server_name` (RFC 8446, 4.1.2 and 5.1; RFC 6066, 3), a length at a time.
 fn server_name_in(mut records: &[u8]) -> Option<String> {
     let mut handshake = Vec::new();
     while let [22, _, _, high, low, rest @ ..] = records {
-        let (payload, behind) = rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        // What is behind the hello need not be whole yet.
+        let Some((payload, behind)) = rest.split_at_checked(length) else { break };
         handshake.extend_from_slice(payload);
         records = behind;
     }
