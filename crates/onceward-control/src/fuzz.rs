@@ -1,4 +1,4 @@
-//! A way in to the check of the token, for the targets of `fuzz/`; in no other build.
+//! A way in to the check of the token, for the targets of `fuzz/`; in no user's build.
 
 use http::HeaderMap;
 

@@ -1,4 +1,4 @@
-//! A way in to the form of outcomes, for the targets of `fuzz/`; in no other build.
+//! A way in to the form of outcomes, for the targets of `fuzz/`; in no user's build.
 
 use onceward_core::outcome::Outcome;
 

@@ -1,4 +1,4 @@
-//! Ways in to the stored forms, for the targets of `fuzz/`; in no other build.
+//! Ways in to the stored forms, for the targets of `fuzz/`; in no user's build.
 
 use onceward_core::{
     actor::{Label, LookupId},

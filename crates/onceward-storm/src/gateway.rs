@@ -35,6 +35,9 @@ const LOOK_PERIOD: Duration = Duration::from_millis(5);
 /// Names the stage of its first call at which the program dies, where it was built with `crash-points`.
 const CRASH_VARIABLE: &str = "ONCEWARD_CRASH_AT";
 
+/// No stage.
+const NOWHERE: &str = "";
+
 /// The weather's course; each gateway begins it elsewhere.
 const COURSE: [Fate; 8] = [
     Fate::Killed,
@@ -73,7 +76,10 @@ impl Gateway {
             if calm() {
                 break;
             }
-            let mut running = self.start(fate)?;
+            let mut running = match fate {
+                Fate::KilledAt(stage) => self.start(stage)?,
+                Fate::Killed | Fate::Frozen => self.start(NOWHERE)?,
+            };
             let life = Duration::from_millis(chance.between(LIFE_MS.0, LIFE_MS.1));
             match fate {
                 Fate::KilledAt(_) => {
@@ -97,12 +103,12 @@ impl Gateway {
             }
             // Dropped, and with that killed.
         }
-        self.start(Fate::Killed)
+        self.start(NOWHERE)
     }
 
-    fn start(&self, fate: Fate) -> Result<Running> {
+    /// Starts it, to die when its first call reaches `crash_at`, and waits until it listens.
+    fn start(&self, crash_at: &str) -> Result<Running> {
         let log = || File::options().create(true).append(true).open(&self.log);
-        let crash_at = if let Fate::KilledAt(stage) = fate { stage } else { "" };
         let child = Command::new(&self.program)
             .args(&self.arguments)
             .env_clear()

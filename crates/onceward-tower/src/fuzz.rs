@@ -1,4 +1,4 @@
-//! Ways in to what reads bodies and signatures, for the targets of `fuzz/`; in no other build.
+//! Ways in to what reads bodies and signatures, for the targets of `fuzz/`; in no user's build.
 
 use onceward_core::{
     key::{Key, KeyPath},
